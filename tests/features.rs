@@ -1,10 +1,10 @@
-//! The linter alone: what it is made of, and that it works.
+//! Tests the standalone linter: its dependencies, and its behaviour.
 
 use crate::common::text;
 use std::path::Path;
 use std::process::Command;
 
-/// Crates of what fetches, packs, encrypts and remembers: a linter needs none of them.
+/// Crates for downloads, compression, encryption and storage, which the linter must not depend on.
 const FOREIGN: &[&str] = &[
     "aes", "argon2", "backhand", "bzip2", "erofs-rs", "flate2", "liblzma", "ring", "rusqlite", "rustls",
     "tar", "ureq", "zstd",
@@ -23,19 +23,19 @@ fn crates(features: &[&str]) -> Vec<String> {
     text(&output.stdout).lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
 }
 
-fn the_linter_alone_has_nothing_of_what_builds() {
+fn linter_does_not_depend_on_build_crates() {
     let all = crates(&[]);
     let linter = crates(&["--no-default-features", "--features", "lint"]);
     for name in FOREIGN {
-        assert!(all.iter().any(|known| known == name), "{name} is not a dependency any more");
+        assert!(all.iter().any(|known| known == name), "{name} is no longer a dependency");
         assert!(!linter.iter().any(|known| known == name), "the linter depends on {name}");
     }
     let core = crates(&["--no-default-features"]);
     assert!(!core.iter().any(|name| name == "clap" || name == "tempfile"), "{core:?}");
 }
 
-/// As `cargo install` builds it.
-fn the_linter_alone_lints_plans_and_explains() {
+/// Builds the linter in the same way as `cargo install`.
+fn standalone_linter_behaves_like_full_program() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = here.join("target/linter");
     let built =
@@ -63,8 +63,8 @@ fn the_linter_alone_lints_plans_and_explains() {
     }
     let build = ister(&["build", "vm-tests/kvm/template.json"]);
     assert_eq!(build.status.code(), Some(2));
-    assert!(text(&build.stderr).contains("this is a lint-only build"), "{}", text(&build.stderr));
-    // The library without any feature, as WebAssembly would have it.
+    assert!(text(&build.stderr).contains("this is the linter alone"), "{}", text(&build.stderr));
+    // The library without any features, as for WebAssembly.
     let core = cargo(&["check", "--locked", "--no-default-features", "--lib", "--target-dir"])
         .arg(&directory)
         .status();
@@ -72,7 +72,7 @@ fn the_linter_alone_lints_plans_and_explains() {
 }
 
 crate::tests! {
-    the_linter_alone_has_nothing_of_what_builds,
+    linter_does_not_depend_on_build_crates,
     ; nightly:
-    the_linter_alone_lints_plans_and_explains,
+    standalone_linter_behaves_like_full_program,
 }

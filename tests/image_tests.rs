@@ -1,4 +1,5 @@
-//! `ister test` and `ister report` without building anything: what is chosen, how parts are put together, what is refused.
+//! Tests of `ister test` and `ister report` that build no image: selection of types, merging of results, and rejected
+//! inputs.
 
 use crate::common::{ister, text};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ fn git(directory: &Path, args: &[&str]) {
     assert!(output.status.success(), "git {args:?}: {}", text(&output.stderr));
 }
 
-/// A repository with three types; `kvm` names a hook.
+/// Creates a repository with three image types; `kvm` has a hook.
 fn repository(directory: &Path) {
     let kinds = directory.join("types");
     for (name, bundles, hook) in
@@ -67,12 +68,12 @@ fn a_change_picks_the_types_that_it_touches() {
         ("bundles/editors", &["kvm"]),
         ("types/kvm/post.sh", &["kvm"]),
         ("README.md", &[]),
-        // A new file counts before it is committed.
+        // Untracked files count too.
         ("types/cloud/more", &["cloud"]),
     ] {
         std::fs::write(directory.join(path), "{ \"boots\": [] }\n").unwrap();
         assert_eq!(changed(), kinds, "{path}");
-        // On a branch, committed.
+        // The same change, committed on a branch.
         git(directory, &["switch", "-qC", "work"]);
         git(directory, &["add", "-A"]);
         git(directory, &["commit", "-qm", "change"]);
@@ -92,7 +93,7 @@ fn a_change_picks_the_types_that_it_touches() {
     );
 }
 
-fn shards_have_every_type_once() {
+fn shards_cover_every_type_once() {
     let directory = tempfile::tempdir().unwrap();
     repository(directory.path());
     let mut all: Vec<String> =
@@ -108,21 +109,21 @@ fn shards_have_every_type_once() {
     }
 }
 
-/// A shard that is started again does what it had begun to do, whatever the history says by then.
-fn a_part_that_goes_on_stays_the_same_part() {
+/// A restarted shard keeps its types, even if the history has changed.
+fn restarted_shard_keeps_its_types() {
     let directory = tempfile::tempdir().unwrap();
     repository(directory.path());
     let out = directory.path().join("out");
     let mine =
-        || listed(directory.path(), &["--shard", "1/2", "--run", "night", "-o", out.to_str().unwrap()]);
+        || listed(directory.path(), &["--shard", "1/2", "--run", "nightly", "-o", out.to_str().unwrap()]);
     let first = mine();
-    results(&out, "night", Some((1, 2)), &["mini"], &[]);
+    results(&out, "nightly", Some((1, 2)), &["mini"], &[]);
     assert_eq!(mine(), ["mini"]);
     results(&out, "another", Some((1, 2)), &["mini"], &[]);
     assert_eq!(mine(), first);
 }
 
-fn a_directory_without_types_is_no_success() {
+fn directory_without_types_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let output = ister(&["test", "--directory"]).arg(directory.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -133,12 +134,12 @@ fn a_directory_without_types_is_no_success() {
     assert!(text(&typo.stderr).contains("there are: cloud, kvm, mini"), "{}", text(&typo.stderr));
 }
 
-/// What is proven is proven of a commit, and of what was changed since.
-fn a_commit_is_more_than_its_number_where_something_has_changed() {
+/// Results belong to a commit and its uncommitted changes.
+fn revision_includes_uncommitted_changes() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     repository(directory);
-    // The output lies in the repository, and nobody ignores it; the templates cannot be built.
+    // The output directory is in the repository and not ignored. The templates cannot be built.
     let revision = |out: &str, code: i32| -> String {
         let output = ister(&["test", "mini", "--run", "n", "--directory", "types", "-o", out])
             .current_dir(directory)
@@ -154,27 +155,27 @@ fn a_commit_is_more_than_its_number_where_something_has_changed() {
         std::fs::write(directory.join(path), "more\n").unwrap();
         let changed = revision(&format!("out/{}", path.len()), 1);
         assert!(changed.starts_with(&format!("{clean}+")), "{path}: {changed}");
-        // How somebody likes diffs makes no difference.
+        // The diff settings of the user have no influence.
         git(directory, &["config", "diff.external", "true"]);
         git(directory, &["config", "color.ui", "always"]);
         assert_eq!(revision("out/c", 1), changed);
         std::fs::remove_dir_all(directory.join("out/c")).unwrap();
         git(directory, &["config", "--unset", "diff.external"]);
         git(directory, &["config", "--unset", "color.ui"]);
-        // What was proven before the change was proven of something else.
+        // Results from before the change are not accepted.
         revision("out/a", 2);
     }
 }
 
-/// What is there already is not done again, and not taken for what it is not.
-fn a_run_that_goes_on_says_what_stays() {
+/// A resumed run keeps existing results, if they belong to the same run.
+fn resumed_run_keeps_existing_results() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     repository(directory);
     std::fs::remove_dir_all(directory.join(".git")).unwrap();
     let out = directory.join("out");
-    let goes_on = |more: &[&str]| {
-        ister(&["test", "--run", "night", "--directory"])
+    let resume = |more: &[&str]| {
+        ister(&["test", "--run", "nightly", "--directory"])
             .arg(directory.join("types"))
             .arg("-o")
             .arg(&out)
@@ -183,40 +184,40 @@ fn a_run_that_goes_on_says_what_stays() {
             .unwrap()
     };
     let all = ["cloud", "kvm", "mini"];
-    results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
-    let output = goes_on(&[]);
+    results(&out, "nightly", None, &all, &all.map(|kind| (kind, "passed")));
+    let output = resume(&[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("3 types already tested in this run"), "{}", text(&output.stderr));
     // A type that was planned, and is not asked for now.
-    results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
+    results(&out, "nightly", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
     let output = goes_on(&["kvm"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("without a result: cloud"), "{}", text(&output.stderr));
-    results(&out, "night", None, &all, &[("kvm", "passed"), ("mini", "passed")]);
-    assert_eq!(goes_on(&["kvm"]).status.code(), Some(3));
-    // Another shard's directory.
-    results(&out, "night", Some((2, 2)), &all, &all.map(|kind| (kind, "passed")));
-    let output = goes_on(&["--shard", "1/2"]);
+    results(&out, "nightly", None, &all, &[("kvm", "passed"), ("mini", "passed")]);
+    assert_eq!(resume(&["kvm"]).status.code(), Some(3));
+    // The directory of another shard.
+    results(&out, "nightly", Some((2, 2)), &all, &all.map(|kind| (kind, "passed")));
+    let output = resume(&["--shard", "1/2"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("of shard 2/2"), "{}", text(&output.stderr));
-    // Somebody is at it.
-    let held = std::fs::File::options().write(true).open(out.join(".ister-test.lock")).unwrap();
-    held.lock().unwrap();
-    let output = goes_on(&[]);
+    // A locked directory.
+    let lock = std::fs::File::options().write(true).open(out.join(".ister-test.lock")).unwrap();
+    lock.lock().unwrap();
+    let output = resume(&[]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("another `ister test` writes to"), "{}", text(&output.stderr));
-    held.unlock().unwrap();
-    // Another commit.
+    lock.unlock().unwrap();
+    // A different commit.
     git(directory, &["init", "-q"]);
     git(directory, &["add", "-A"]);
     git(directory, &["commit", "-qm", "first"]);
-    results(&out, "night", None, &all, &all.map(|kind| (kind, "passed")));
-    let output = goes_on(&[]);
+    results(&out, "nightly", None, &all, &all.map(|kind| (kind, "passed")));
+    let output = resume(&[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("at no commit; this is all types at"), "{}", text(&output.stderr));
 }
 
-fn a_directory_of_hooks_that_is_gone_touches_its_type() {
+fn renamed_hook_directory_selects_its_type() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     repository(directory);
@@ -232,7 +233,7 @@ fn a_directory_of_hooks_that_is_gone_touches_its_type() {
     assert_eq!(listed(directory, &["--changed", "main"]), ["mini"]);
 }
 
-fn a_command_s_words_are_files_and_directories_too() {
+fn words_of_hook_commands_are_treated_as_paths() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     repository(directory);
@@ -247,7 +248,7 @@ fn a_command_s_words_are_files_and_directories_too() {
     std::fs::write(directory.join("etc/motd"), "two\n").unwrap();
     assert_eq!(listed(directory, &["--changed", "main"]), ["mini"]);
     git(directory, &["checkout", "-q", "etc/motd"]);
-    // Words end where a shell's do, and the directory of all types says nothing of one.
+    // Words are split as in a shell. A new directory of another type does not affect this one.
     let hooks = r#"{ "PostNonChrootShell": ["cp $PWD/../../hooks/x.sh /tmp; sh ../../hooks/y.sh;echo", "cd .. && true"] }"#;
     std::fs::write(directory.join("types/mini/template.json"), hooks).unwrap();
     git(directory, &["commit", "-qam", "hooks"]);
@@ -283,34 +284,40 @@ fn results(directory: &Path, run: &str, shard: Option<(u32, u32)>, planned: &[&s
     .unwrap();
 }
 
-fn parts_become_a_run_and_what_is_missing_is_named() {
+fn parts_are_merged_and_missing_results_are_listed() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");
-    results(&out.join("a"), "night", Some((1, 2)), &["kvm"], &[("kvm", "flaky")]);
+    results(&out.join("a"), "nightly", Some((1, 2)), &["kvm"], &[("kvm", "flaky")]);
     let report = |more: &[&str]| {
         ister(&["report", "-q"]).arg(&out).args(more).current_dir(directory.path()).output().unwrap()
     };
     let part = report(&[]);
     assert_eq!(part.status.code(), Some(3), "half a run is not fine");
     assert!(text(&part.stderr).contains("missing results of shard 2"), "{}", text(&part.stderr));
-    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "passed")]);
+    results(&out.join("b"), "nightly", Some((2, 2)), &["aws", "gce"], &[("aws", "passed")]);
     let part = report(&["--format", "json"]);
     assert_eq!(part.status.code(), Some(3));
     let said: Value = serde_json::from_slice(&part.stdout).unwrap();
     assert_eq!((&said["missing"], &said["absent"]), (&json!(["gce"]), &json!([])));
-    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "passed"), ("gce", "passed")]);
+    results(
+        &out.join("b"),
+        "nightly",
+        Some((2, 2)),
+        &["aws", "gce"],
+        &[("aws", "passed"), ("gce", "passed")],
+    );
     let whole = report(&["--junit", "junit.xml", "-o", "site", "--history", "history.sqlite"]);
     assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stderr));
     assert!(
         std::fs::read_to_string(directory.path().join("junit.xml")).unwrap().contains("flaky: passed after")
     );
     assert!(
-        std::fs::read_to_string(directory.path().join("site/index.html")).unwrap().contains("3 of 3 good")
+        std::fs::read_to_string(directory.path().join("site/index.html")).unwrap().contains("3 of 3 passed")
     );
-    // Once more: the pages are replaced, the history does not grow.
+    // A second report replaces the pages and does not add to the history.
     let again = report(&["-o", "site", "--history", "history.sqlite"]);
     assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
-    // Without a history that can be written there are pages all the same.
+    // The pages are written even if the history cannot be.
     std::fs::write(directory.path().join("letter"), "dear all").unwrap();
     std::fs::remove_dir_all(directory.path().join("site")).unwrap();
     let output = report(&["-o", "site", "--history", "letter"]);
@@ -322,7 +329,7 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
         text(&output.stdout)
     );
     assert!(directory.path().join("site/index.html").exists());
-    // A part of another commit is none.
+    // A part of another commit is not merged.
     let path = out.join("b/results.json");
     let part = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, part.replace("\"ister\":\"0.1.0\"", "\"ister\":\"0.1.0\",\"revision\":\"b\""))
@@ -333,13 +340,13 @@ fn parts_become_a_run_and_what_is_missing_is_named() {
     assert!(said.contains("out/a`: its part of the run is from no commit, ister 0.1.0, 2 shards"), "{said}");
     assert!(said.contains("but the newest part is from commit b, ister 0.1.0, 2 shards"), "{said}");
     assert!(said.contains("missing results of shard 1"), "{said}");
-    results(&out.join("b"), "night", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
+    results(&out.join("b"), "nightly", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
     assert_eq!(report(&[]).status.code(), Some(1));
 }
 
-fn what_is_not_ours_is_left_alone() {
+fn foreign_files_and_invalid_results_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    results(&directory.path().join("out"), "night", None, &["kvm"], &[("kvm", "passed")]);
+    results(&directory.path().join("out"), "nightly", None, &["kvm"], &[("kvm", "passed")]);
     let site = directory.path().join("home");
     std::fs::create_dir(&site).unwrap();
     std::fs::write(site.join("letter"), "dear").unwrap();
@@ -349,7 +356,7 @@ fn what_is_not_ours_is_left_alone() {
     assert_eq!(refused.status.code(), Some(3));
     assert!(text(&refused.stderr).contains("was not written by `ister report`"), "{}", text(&refused.stderr));
     assert_eq!(std::fs::read_to_string(site.join("letter")).unwrap(), "dear");
-    // Nor does a directory that has none hide those that have some.
+    // A directory without results does not hide the others.
     let more = report(&["out", "home"]);
     assert_eq!(more.status.code(), Some(3));
     assert!(text(&more.stdout).contains("1 of 1 type passed"), "{}", text(&more.stdout));
@@ -369,7 +376,7 @@ fn what_is_not_ours_is_left_alone() {
         assert_eq!(refused.status.code(), Some(3));
         assert!(text(&refused.stderr).contains("invalid report directory"), "{}", text(&refused.stderr));
     }
-    // Nor do they say what cannot be.
+    // Impossible values are rejected.
     for (pointer, value, said) in [
         (
             "/types/0/steps/0/boot/class",
@@ -393,12 +400,12 @@ fn what_is_not_ours_is_left_alone() {
         assert_eq!(refused.status.code(), Some(3));
         assert!(text(&refused.stderr).contains(said), "{said}: {}", text(&refused.stderr));
     }
-    // Nothing of what was begun stays.
-    let left = std::fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 2);
+    // No temporary files remain.
+    let remaining = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(remaining, 2);
 }
 
-fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
+fn links_are_not_followed_and_invalid_parts_are_skipped() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let boot = at("out/a/kvm/report-0");
@@ -414,11 +421,11 @@ fn no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one() {
     std::os::unix::fs::symlink(at("secret"), boot.join("serial.log")).unwrap();
     assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
     assert!(!page().contains("of the host") && !at("site/kvm/report-0/serial.log").exists());
-    // A pipe that nobody writes to.
+    // A FIFO without a writer.
     std::fs::remove_file(boot.join("serial.log")).unwrap();
     assert!(Command::new("mkfifo").arg(boot.join("serial.log")).status().unwrap().success());
     assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
-    // A link to the pages stays a link.
+    // A symbolic link to the site is preserved.
     std::fs::rename(at("site"), at("real")).unwrap();
     std::os::unix::fs::symlink("real", at("site")).unwrap();
     assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
@@ -450,14 +457,14 @@ const FOREIGN: &str = r#"{
 
 crate::tests! {
     a_change_picks_the_types_that_it_touches,
-    shards_have_every_type_once,
-    a_part_that_goes_on_stays_the_same_part,
-    a_directory_without_types_is_no_success,
-    a_commit_is_more_than_its_number_where_something_has_changed,
-    a_run_that_goes_on_says_what_stays,
-    a_directory_of_hooks_that_is_gone_touches_its_type,
-    a_command_s_words_are_files_and_directories_too,
-    parts_become_a_run_and_what_is_missing_is_named,
-    what_is_not_ours_is_left_alone,
-    no_link_leads_out_of_results_and_a_bad_part_hides_no_good_one,
+    shards_cover_every_type_once,
+    restarted_shard_keeps_its_types,
+    directory_without_types_is_an_error,
+    revision_includes_uncommitted_changes,
+    resumed_run_keeps_existing_results,
+    renamed_hook_directory_selects_its_type,
+    words_of_hook_commands_are_treated_as_paths,
+    parts_are_merged_and_missing_results_are_listed,
+    foreign_files_and_invalid_results_are_rejected,
+    links_are_not_followed_and_invalid_parts_are_skipped,
 }

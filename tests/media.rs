@@ -61,9 +61,9 @@ fn root_trees_are_verified() {
     assert_eq!(
         pack("bad.tar.gz", "-czf"),
         [
-            "machine-id: the image has a machine id of its own",
+            "machine-id: the image contains a machine ID",
             "medium-tree: the root tree has no shell",
-            "world-writable: everybody may write to it (mode 0777)"
+            "world-writable: world-writable (mode 0777)"
         ]
     );
     // Truncated in a file.
@@ -171,7 +171,7 @@ fn network_boot_archives_are_verified() {
     initrd(&root);
     assert_eq!(
         pack(),
-        ["medium-tree: the initramfs has no /init", "ssh-host-key: the image has an ssh host key"]
+        ["medium-tree: the initramfs has no /init", "ssh-host-key: the image contains an SSH host key"]
     );
     // The archive in the initramfs is truncated.
     let script = "find . | cpio -o -H newc --quiet | head -c 100000 | zstd -q -1 -f -o ../parts/initrd";
@@ -236,12 +236,12 @@ fn cds_are_verified() {
         std::fs::write(at("cut.iso"), &whole[..whole.len() / 4 * quarters]).unwrap();
         assert_ne!(found(&at("cut.iso")), [""; 0], "truncated to {quarters} quarters");
     }
-    assert_eq!(burn(&[bios]), ["cd-start: the boot catalogue has nothing for UEFI"]);
-    assert_eq!(burn(&[&uefi[1..]]), ["cd-start: the boot catalogue has nothing for BIOS"]);
+    assert_eq!(burn(&[bios]), ["cd-start: the boot catalog has no image for UEFI"]);
+    assert_eq!(burn(&[&uefi[1..]]), ["cd-start: the boot catalog has no image for BIOS"]);
     esp();
     assert_eq!(
         burn(&[bios, uefi]),
-        ["cd-start: what UEFI starts is damaged: /EFI/BOOT/BOOTX64.EFI is missing"]
+        ["cd-start: the boot image for UEFI is damaged: it has no /EFI/BOOT/BOOTX64.EFI"]
     );
     // CDs made by other programs may support only one firmware type. For them, the verifier follows the boot loader.
     std::fs::remove_file(&mark).unwrap();
@@ -255,31 +255,28 @@ fn cds_are_verified() {
     };
     let (code, printed) = of_others(&[bios]);
     assert!(
-        code == Some(0) && printed.contains("note[cd-start] the boot catalogue has nothing for UEFI"),
-        "{printed}"
+        code == Some(0) && said.contains("note[cd-start] the boot catalog has no image for UEFI"),
+        "{said}"
     );
     // The firmware loads the number of sectors in the catalog. Source: El Torito 1.0, figure 3.
     let iso = File::options().read(true).write(true).open(at("t.iso")).unwrap();
     let mut place = [0; 4];
     iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
     iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
-    let (code, printed) = judged();
-    assert!(code == Some(1) && printed.contains("its load size is 0"), "{printed}");
+    let (code, said) = judged();
+    assert!(code == Some(1) && said.contains("has a load size of 0"), "{said}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
-    let (code, printed) = of_others(&[bios]);
-    assert!(
-        code == Some(1) && printed.contains("names /live/missing (`linux`), which is not there"),
-        "{printed}"
-    );
+    let (code, said) = of_others(&[bios]);
+    assert!(code == Some(1) && said.contains("missing file /live/missing (`linux`)"), "{said}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
     std::fs::write(&mark, "").unwrap();
     std::fs::remove_file(at("cd/live/initrd")).unwrap();
     std::fs::write(at("cd/live/filesystem.squashfs"), vec![1; 8192]).unwrap();
-    let printed = burn(&[bios]);
-    assert_eq!(printed[0], "cd-start: the boot catalogue has nothing for UEFI");
-    assert_eq!(printed[1], "medium-kernel: there is no initramfs");
-    assert!(printed[2].starts_with("medium-tree: the root tree cannot be read"), "{printed:?}");
-    // A CD cannot be verified against a plan.
+    let said = burn(&[bios]);
+    assert_eq!(said[0], "cd-start: the boot catalog has no image for UEFI");
+    assert_eq!(said[1], "medium-kernel: initramfs missing");
+    assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    // A disk's plan says nothing of it.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(text(&output.stderr).contains("is not a disk image (CD)"), "{}", text(&output.stderr));
 }

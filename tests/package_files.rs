@@ -1,4 +1,4 @@
-//! A program that differs from what its package manager says of it, whichever manager that is: real rpm made the database.
+//! Programs that differ from their package, with dpkg, rpm and swupd. The rpm database is created by rpm itself.
 
 use crate::common::system::{install, make, plan, template};
 use crate::common::{need_tools, text, verify};
@@ -10,7 +10,7 @@ use std::process::Command;
 
 const INIT: &str = "usr/sbin/init";
 
-/// A package with the tree's init, and nothing else.
+/// A package that contains only the init program of the tree.
 const SPEC: &str = "Name: init\nVersion: 1\nRelease: 1\nSummary: init\nLicense: none\nAutoReqProv: no\n\
     %global __os_install_post %{nil}\n%global debug_package %{nil}\n%global _build_id_links none\n\
     %description\nAn init.\n%install\nmkdir -p %{buildroot}/usr/sbin\ncp %{tree}/usr/sbin/init %{buildroot}/usr/sbin/\n\
@@ -25,7 +25,7 @@ fn run(program: &str, args: &[&str]) {
 fn dpkg(root: &Path) {
     let digest = Md5::digest(std::fs::read(root.join(INIT)).unwrap());
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    // As packages of bookworm name it, which are not merged into /usr.
+    // Packages of bookworm use paths without /usr.
     std::fs::write(root.join("var/lib/dpkg/info/init.md5sums"), format!("{digest}  sbin/init\n")).unwrap();
 }
 
@@ -58,7 +58,7 @@ fn swupd(root: &Path) {
     std::fs::write(root.join("usr/lib/os-release"), "ID=clear-linux-os\nVERSION_ID=10\n").unwrap();
 }
 
-fn a_program_that_differs_from_its_package_is_found() {
+fn modified_program_is_reported() {
     need_tools(&["rpmbuild", "rpm"]);
     for (digest, database) in [("MD5", dpkg as fn(&Path)), ("SHA-256", rpm), ("swupd", swupd)] {
         let found = |is_damaged: bool| {
@@ -68,7 +68,7 @@ fn a_program_that_differs_from_its_package_is_found() {
             install(&root);
             database(&root);
             if is_damaged {
-                // Still a program, and of the same size.
+                // The result is still a valid program of the same size.
                 let mut bytes = std::fs::read(root.join(INIT)).unwrap();
                 *bytes.last_mut().unwrap() ^= 1;
                 std::fs::write(root.join(INIT), bytes).unwrap();
@@ -87,5 +87,5 @@ fn a_program_that_differs_from_its_package_is_found() {
 }
 
 crate::tests! {
-    a_program_that_differs_from_its_package_is_found,
+    modified_program_is_reported,
 }

@@ -1,5 +1,5 @@
-//! The pages of `ister report`, looked at in a real browser: layout, links, the console, dark colours, a phone's width. Of the
-//! night: it needs Chromium (`ister doctor --install --nightly`).
+//! Tests the pages of `ister report` in a browser: layout, links, console messages, dark colours, and the width of a
+//! phone. They run nightly, because they need Chromium (`ister doctor --install --nightly`).
 
 use crate::common::text;
 use ister::plan::Firmware;
@@ -10,13 +10,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Every format that there is.
+/// All formats.
 const FORMATS: [&str; 14] = [
     "raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar.gz", "raw.xz", "raw.zst", "raw.gz", "tar.xz", "oci",
     "iso", "pxe",
 ];
 
-/// Two runs, of which the second has a boot that panics, and names with everything that HTML minds.
+/// Writes the site of two runs. The second one has a kernel panic, and texts with characters that HTML must escape.
 fn site(directory: &Path) {
     let boot = |file: &str, class: &str, report: &str| {
         json!({
@@ -75,7 +75,7 @@ fn site(directory: &Path) {
             ),
         )
         .unwrap();
-        // One grey pixel, as a real picture of any size.
+        // A PNG with one grey pixel.
         let picture = base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
             "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
@@ -98,7 +98,7 @@ fn site(directory: &Path) {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
 
-/// chromedriver, which ends with this.
+/// A chromedriver process, which is terminated on drop.
 struct Browser {
     driver: Child,
     session: String,
@@ -120,14 +120,14 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let said = BufReader::new(driver.stdout.take().unwrap());
-        let port = said
+        let output = BufReader::new(driver.stdout.take().unwrap());
+        let port = output
             .lines()
             .map_while(Result::ok)
             .find_map(|line| {
                 line.split("started successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok()
             })
-            .expect("chromedriver says where it listens");
+            .expect("chromedriver prints its port");
         let sessions = format!("http://127.0.0.1:{port}/session");
         let options = json!({ "capabilities": { "alwaysMatch": {
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -146,26 +146,26 @@ impl Browser {
         browser
     }
 
-    fn ask(&self, command: &str, body: &Value) -> Value {
+    fn send(&self, command: &str, body: &Value) -> Value {
         let url = format!("{}/{command}", self.session);
         let answer = ureq::post(&url).send(body.to_string()).unwrap().body_mut().read_to_string().unwrap();
         serde_json::from_str::<Value>(&answer).unwrap()["value"].clone()
     }
 
     fn script(&self, text: &str) -> Value {
-        self.ask("execute/sync", &json!({ "script": text, "args": [] }))
+        self.send("execute/sync", &json!({ "script": text, "args": [] }))
     }
 
     fn chromium(&self, command: &str, params: &Value) {
-        self.ask("goog/cdp/execute", &json!({ "cmd": command, "params": params }));
+        self.send("goog/cdp/execute", &json!({ "cmd": command, "params": params }));
     }
 
     fn open(&self, page: &Path) {
-        self.ask("url", &json!({ "url": format!("file://{}", page.display()) }));
+        self.send("url", &json!({ "url": format!("file://{}", page.display()) }));
     }
 }
 
-/// The least contrast that texts may have. Source: WCAG 2.2, 1.4.3.
+/// Finds texts with less than the minimum contrast. Source: WCAG 2.2, 1.4.3.
 const CONTRAST: &str = "
     const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
         .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
@@ -177,17 +177,17 @@ const CONTRAST: &str = "
             return [(a + 0.05) / (b + 0.05), e.tagName + '.' + e.className + ' ' + e.textContent.trim().slice(0, 40)]; })
         .filter(([ratio]) => ratio < 4.5).map(([ratio, what]) => ratio.toFixed(2) + ' ' + what);";
 
-/// What the page refers to, as absolute URLs.
+/// All references of the page, as absolute URLs.
 const LINKS: &str = "return [...document.querySelectorAll('a[href], img[src], link[rel=stylesheet]')].map(e => e.href || e.src)";
 
-fn a_browser_shows_the_pages_as_they_are_meant() {
+fn pages_render_correctly_in_browser() {
     let directory = tempfile::tempdir().unwrap();
     site(directory.path());
     let front = directory.path().join("site/index.html");
     let boot = directory.path().join("site/kvm/report-kvm.img.xz-0/index.html");
     let browser = Browser::start();
     for page in [&front, &boot] {
-        let mut grounds = Vec::new();
+        let mut backgrounds = Vec::new();
         for (width, height, scheme) in
             [(1280, 900, "light"), (1280, 900, "dark"), (390, 844, "light"), (390, 844, "dark")]
         {
@@ -200,17 +200,17 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
             let what = format!("{} {width} {scheme}", page.display());
             let wide = browser.script("return document.documentElement.scrollWidth - window.innerWidth");
             assert!(wide.as_f64().unwrap() <= 0.0, "{what}: wider than the window by {wide}");
-            let cut = browser.script("return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth).length");
-            assert_eq!(cut, json!(0), "{what}: all of each table is seen without scrolling");
+            let scrolled = browser.script("return [...document.querySelectorAll('.wide')].filter(e => e.scrollWidth > e.clientWidth).length");
+            assert_eq!(scrolled, json!(0), "{what}: some tables must be scrolled");
             let faint = browser.script(CONTRAST);
             assert_eq!(faint, json!([]), "{what}");
-            grounds.push(browser.script("return getComputedStyle(document.body).backgroundColor"));
+            backgrounds.push(browser.script("return getComputedStyle(document.body).backgroundColor"));
         }
-        assert_ne!(grounds[0], grounds[1], "dark is another colour");
+        assert_ne!(backgrounds[0], backgrounds[1], "light and dark backgrounds must differ");
         assert_eq!(
-            browser.ask("se/log", &json!({ "type": "browser" })),
+            browser.send("se/log", &json!({ "type": "browser" })),
             json!([]),
-            "the console has nothing to say"
+            "the browser console must be empty"
         );
         let title = browser.script("return document.title");
         assert!(
@@ -220,8 +220,9 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
         for link in browser.script(LINKS).as_array().unwrap() {
             let link = link.as_str().unwrap();
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
-            let path =
-                Path::new(file.strip_prefix("file://").unwrap_or_else(|| panic!("{link} leaves the site")));
+            let path = Path::new(
+                file.strip_prefix("file://").unwrap_or_else(|| panic!("{link} is outside of the site")),
+            );
             let text = std::fs::read(path).unwrap_or_else(|error| panic!("{link}: {error}"));
             assert!(
                 place.is_empty() || String::from_utf8_lossy(&text).contains(&format!("id=\"{place}\"")),
@@ -250,10 +251,10 @@ fn a_browser_shows_the_pages_as_they_are_meant() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         browser.script(picture) == json!(true)
     });
-    assert!(seen, "the picture is shown");
+    assert!(seen, "the pictures were not loaded");
 }
 
 crate::tests! {
     ; nightly:
-    a_browser_shows_the_pages_as_they_are_meant,
+    pages_render_correctly_in_browser,
 }

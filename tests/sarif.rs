@@ -1,5 +1,5 @@
-//! SARIF of `ister lint` and `ister verify`, as code scanning services read it: the published schema, GitHub's own list of
-//! what it needs, and paths from the root of the repository.
+//! Tests the SARIF output of `ister lint` and `ister verify`: against the published schema, against GitHub's
+//! requirements, and for paths relative to the repository root.
 
 use crate::common::{ister, text, with_stdin};
 use ister::lint::RULES;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// A size without a unit, and a bundle that is named twice.
+/// A template with a size without a unit, and with a duplicate bundle.
 const TEMPLATE: &str = r#"{
     "DestinationType": "virtual",
     "PartitionLayout": [
@@ -17,7 +17,7 @@ const TEMPLATE: &str = r#"{
 }
 "#;
 
-/// The schema that OASIS published, as a crate contains it; `cargo metadata` has the path.
+/// The schema published by OASIS, from the source of a crate. `cargo metadata` returns its path.
 fn published_schema() -> jsonschema::Validator {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--locked", "--format-version", "1"])
@@ -27,20 +27,21 @@ fn published_schema() -> jsonschema::Validator {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|p| p["name"] == "serde-sarif").expect("it is a dev-dependency");
+    let package =
+        packages.iter().find(|p| p["name"] == "serde-sarif").expect("serde-sarif is a dev-dependency");
     let directory = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
     let schema = std::fs::read_to_string(directory.join("src/schema.json")).unwrap();
-    // One pattern of the published schema has a bracket too many, and is not a regular expression.
+    // A pattern in the published schema has an extra bracket and is not a valid regular expression.
     let schema = schema.replace("^[a-zA-Z]{2}|^[a-zA-Z]{2}-[a-zA-Z]{2}]?$", "^[a-zA-Z]{2}");
     let schema: Value = serde_json::from_str(&schema).unwrap();
     assert!(schema["title"].as_str().unwrap().contains("Version 2.1.0"));
     jsonschema::draft7::new(&schema).unwrap()
 }
 
-/// What GitHub requires beyond the schema, and its limits. Source: GitHub Docs, "SARIF support for code scanning".
-fn assert_github_takes(report: &Value) {
+/// Checks GitHub's additional requirements and limits. Source: GitHub Docs, "SARIF support for code scanning".
+fn assert_accepted_by_github(report: &Value) {
     let is_text = |value: &Value, limit: usize| {
-        let length = value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).chars().count();
+        let length = value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).chars().count();
         assert!((1..=limit).contains(&length), "{length} characters: {value}");
     };
     assert!(report["$schema"].is_string());
@@ -73,17 +74,17 @@ fn assert_github_takes(report: &Value) {
     }
     fingerprints.sort_unstable();
     fingerprints.dedup();
-    assert_eq!(fingerprints.len(), results.len(), "a result is told from every other");
+    assert_eq!(fingerprints.len(), results.len(), "fingerprints must be unique");
 }
 
 fn assert_valid(schema: &jsonschema::Validator, report: &Value) {
     let errors: Vec<String> =
         schema.iter_errors(report).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    assert_github_takes(report);
+    assert_accepted_by_github(report);
 }
 
-/// The report of `command`, run in `directory`.
+/// Runs `command` in `directory` and returns its SARIF report.
 fn report(directory: &Path, command: &[&str]) -> Value {
     let output = ister(command)
         .args(["--format", "sarif"])
@@ -112,7 +113,7 @@ fn reports_are_valid_against_the_published_schema() {
     assert_valid(&schema, &report(directory.path(), &["verify", "-q", "zeros.img"]));
 }
 
-fn paths_start_at_the_root_of_the_repository() {
+fn paths_are_relative_to_repository_root() {
     let directory = tempfile::tempdir().unwrap();
     let base = directory.path().canonicalize().unwrap();
     let repository = base.join("r ä");
@@ -144,13 +145,13 @@ fn paths_start_at_the_root_of_the_repository() {
     let outside = url::Url::from_file_path(base.join("outside.json")).unwrap();
     let found = report(&deep, &["lint", "../../../outside.json"]);
     assert_eq!(artifact(&found), serde_json::json!({ "uri": outside.as_str() }));
-    // Without a repository: from the current directory.
+    // Without a repository, paths are relative to the current directory.
     let found = report(&base, &["lint", "outside.json"]);
     assert_eq!(artifact(&found), below("outside.json"));
-    // Annotations have the same paths.
+    // Annotations use the same paths.
     let output = ister(&["lint", "../a b.json", "--format", "github"]).current_dir(&deep).output().unwrap();
     assert!(text(&output.stdout).starts_with("::error file=sub/a b.json,"), "{}", text(&output.stdout));
-    // A workflow's checkout may have no `.git`.
+    // The checkout of a workflow may have no `.git`.
     let workspace = |path: &Path| {
         let output = ister(&["lint", "outside.json", "--format", "github"])
             .current_dir(&base)
@@ -164,8 +165,8 @@ fn paths_start_at_the_root_of_the_repository() {
     assert!(workspace(&deep).starts_with("::error file=outside.json,"));
 }
 
-/// A line above comes and goes, and a service must see the same finding.
-fn a_finding_keeps_its_fingerprint() {
+/// Edits above a finding do not change its fingerprint.
+fn fingerprint_does_not_depend_on_line_number() {
     let fingerprint = |template: &str| {
         let output = with_stdin(&["lint", "-", "--format", "sarif"], template);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -180,6 +181,6 @@ fn a_finding_keeps_its_fingerprint() {
 
 crate::tests! {
     reports_are_valid_against_the_published_schema,
-    paths_start_at_the_root_of_the_repository,
-    a_finding_keeps_its_fingerprint,
+    paths_are_relative_to_repository_root,
+    fingerprint_does_not_depend_on_line_number,
 }

@@ -1,5 +1,5 @@
-//! Verification: nothing is found in good images of every format, and every kind of damage is found by the rule that is
-//! for it, by that one first.
+//! Tests of verification: intact images of all formats have no findings, and every kind of damage is reported by its
+//! rule.
 
 mod images;
 
@@ -31,9 +31,9 @@ fn labelled() -> serde_json::Value {
     template
 }
 
-fn every_kind_of_damage_is_found_by_its_rule() {
+fn damage_is_reported_by_its_rule() {
     let good = Good::new(&labelled(), |_| {});
-    assert_eq!(verify(&good.image, &[]), [""; 0], "nothing is found in a good image");
+    assert_eq!(verify(&good.image, &[]), [""; 0], "no findings in an intact image");
     for (what, rule, damage) in DAMAGES {
         let found = good.damaged(&|good, image| damage(good, image));
         assert!(
@@ -44,7 +44,7 @@ fn every_kind_of_damage_is_found_by_its_rule() {
     assert!(DAMAGES.len() >= 25);
 }
 
-fn damage_of_other_filesystems_is_found() {
+fn damage_in_other_filesystems_is_reported() {
     for (kind, structures) in
         [("xfs", [8u64, 512 + 20, 1024 + 20]), ("btrfs", [65_536 + 100, 65_536 + 300, 65_536 + 0x20])]
     {
@@ -60,7 +60,7 @@ fn damage_of_other_filesystems_is_found() {
     }
 }
 
-fn luks_damage_is_found_and_a_locked_volume_is_a_note() {
+fn luks_damage_is_an_error_and_locked_volume_a_note() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("root");
     std::fs::create_dir(&root).unwrap();
@@ -89,7 +89,7 @@ fn luks_damage_is_found_and_a_locked_volume_is_a_note() {
     }
 }
 
-fn grub_is_held_against_its_copies() {
+fn grub_is_compared_with_its_copies() {
     crate::common::need_tools(&["grub-mkimage", "/usr/lib/grub/i386-pc/boot.img"]);
     let mut template = labelled();
     template["LegacyBios"] = true.into();
@@ -100,10 +100,10 @@ fn grub_is_held_against_its_copies() {
     assert_eq!(verify(&good.image, &[]), [""; 0]);
     for (what, at) in [
         ("boot code", 0x180u64),
-        ("where the core is", 0x5c),
-        ("the core's first sector", 34 * 512 + 4),
-        ("its block list", 34 * 512 + 500),
-        ("the core's middle", 34 * 512 + 9000),
+        ("the location of the core image", 0x5c),
+        ("the first sector of the core image", 34 * 512 + 4),
+        ("the block list of the core image", 34 * 512 + 500),
+        ("the middle of the core image", 34 * 512 + 9000),
     ] {
         let found = good.damaged(&|_, image| flip(image, at));
         assert!(found.iter().any(|f| f.contains("[grub-core]")), "{what}: {found:#?}");
@@ -116,12 +116,13 @@ fn grub_is_held_against_its_copies() {
     assert!(found.iter().any(|f| f.contains("[grub-configuration]")), "{found:#?}");
 }
 
-/// Every published format has the same bytes inside, and is read without being unpacked by hand.
-fn nothing_is_found_in_good_images_of_any_format() {
+/// All published formats are read directly, without unpacking them first.
+fn intact_images_of_all_formats_have_no_findings() {
     crate::common::need_tools(&["qemu-img", "xz", "zstd", "gzip"]);
     let good = Good::new(&labelled(), |_| {});
     let raw = good.image.to_str().unwrap().to_owned();
-    let beside = |path: &str| std::fs::copy(format!("{raw}.plan.json"), format!("{path}.plan.json")).unwrap();
+    let copy_plan =
+        |path: &str| std::fs::copy(format!("{raw}.plan.json"), format!("{path}.plan.json")).unwrap();
     let mut paths = Vec::new();
     for (format, options, ending) in [
         ("qcow2", "compat=1.1", "qcow2"),
@@ -143,22 +144,22 @@ fn nothing_is_found_in_good_images_of_any_format() {
         assert!(status.success());
         paths.push(path);
     }
-    // Google's archive, and a compressed image of a format of its own.
+    // The archive for Google Compute Engine, and a compressed qcow2.
     let inner = good.directory.path().join("disk.raw");
     std::fs::rename(&good.image, &inner).unwrap();
     let archive = format!("{raw}.tar.gz");
     run("tar", &["-C", good.directory.path().to_str().unwrap(), "-czf", &archive, "disk.raw"]);
-    beside(&archive);
+    copy_plan(&archive);
     let found = verify(Path::new(&archive), &[]);
-    assert!(found.len() == 1 && found[0].contains("[gce-size]"), "whole GiB: {found:#?}");
+    assert!(found.len() == 1 && found[0].contains("[gce-size]"), "expected only gce-size: {found:#?}");
     let packed = format!("{raw}.qcow2.zst");
     run("zstd", &["-q", "-1", &format!("{raw}.qcow2"), "-o", &packed]);
     paths.push(packed);
     for path in &paths {
-        beside(path);
+        copy_plan(path);
         assert_eq!(verify(Path::new(path), &[]), [""; 0], "{path}");
     }
-    // A VHD whose size is no whole MiB.
+    // A VHD whose size is not a multiple of 1 MiB.
     let short = good.directory.path().join("short.raw");
     run("cp", &["--sparse=always", inner.to_str().unwrap(), short.to_str().unwrap()]);
     open(&short).set_len(size(&short) + 512).unwrap();
@@ -168,7 +169,7 @@ fn nothing_is_found_in_good_images_of_any_format() {
     run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, short, vhd_name]);
     let found = verify(&vhd, &[]);
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
-    // One whose cylinders, which some go by, are rounded.
+    // A VHD whose geometry, which some programs use, results in another size.
     run("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, inner.to_str().unwrap(), vhd_name]);
     assert!(!verify(&vhd, &[]).iter().any(|finding| finding.contains("[vhd-size]")));
     let at = size(&vhd) - 512;
@@ -184,8 +185,9 @@ fn nothing_is_found_in_good_images_of_any_format() {
     assert!(found.iter().any(|finding| finding.contains("[vhd-size]")), "{found:#?}");
 }
 
-/// A format that has sectors of 512 bytes is believed, whatever its table was made for: other machines do so too.
-fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
+/// Formats with a fixed sector size of 512 bytes are read with it, as virtual machines do. A table for 4096-byte
+/// sectors is then damaged.
+fn table_for_4096_byte_sectors_is_damaged_in_512_byte_formats() {
     crate::common::need_tools(&["qemu-img"]);
     let mut good = Good::new(&labelled(), |_| {});
     good.plan = plan(&labelled(), |inputs| inputs.sector_size = ister::plan::layout::SectorSize::B4096);
@@ -207,15 +209,15 @@ fn a_table_for_larger_sectors_is_damaged_where_the_format_has_none() {
     }
 }
 
-/// One function tells a name from the content, for `verify` and for `boot`.
-fn a_name_of_another_format_is_refused_by_all() {
+/// `verify` and `boot` share the check of file names against contents.
+fn mismatched_file_name_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     for name in ["disk.vhd", "disk.VHDX", "disk.qcow2", "disk.vmdk", "disk.vdi", "disk.raw.xz"] {
         let path = directory.path().join(name);
         std::fs::write(&path, vec![0; 1 << 20]).unwrap();
         let mut said = format!("the file name `{name}` does not match its content, which is raw");
         if name.ends_with(".xz") {
-            // Packed, and a qcow2 inside.
+            // A compressed file with a qcow2 inside.
             run("qemu-img", &["create", "-q", "-f", "qcow2", path.to_str().unwrap(), "1M"]);
             let packed = Command::new("xz").arg("-c").arg(&path).output().unwrap().stdout;
             std::fs::write(&path, packed).unwrap();
@@ -231,7 +233,7 @@ fn a_name_of_another_format_is_refused_by_all() {
     }
 }
 
-/// What leads to other files of the host is not followed.
+/// References to other files of the host are not followed.
 fn an_image_that_refers_to_other_files_is_refused() {
     crate::common::need_tools(&["qemu-img"]);
     let directory = tempfile::tempdir().unwrap();
@@ -251,17 +253,17 @@ fn an_image_that_refers_to_other_files_is_refused() {
         ("descriptor.vmdk", "a VMDK descriptor that refers to other files"),
     ] {
         let output = crate::common::ister(&["verify", &path(name), "-q"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "a fault of the image: {}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "expected an error of the image: {}", text(&output.stderr));
         assert!(text(&output.stdout).contains("error[published-file]"), "{}", text(&output.stdout));
         assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
     }
 }
 
-/// Images that others make in their own ways.
-fn nothing_is_found_in_what_others_do_differently() {
+/// Valid configurations of other image builders have no findings.
+fn valid_variants_of_other_builders_have_no_findings() {
     let good = Good::new(&labelled(), |_| {});
     let found = good.damaged(&|good, image| {
-        // A kernel by another name, an entry with a loader's own variable, devices that are the machine's.
+        // A different kernel name, a GRUB variable in the entry, and devices that depend on the machine.
         run("mren", &["-i", &good.esp(image), "::/test/6.1.0/linux", "::/vmlinuz-linux"]);
         let (name, entry) = good.entry(image);
         let entry = entry
@@ -277,7 +279,7 @@ fn nothing_is_found_in_what_others_do_differently() {
     });
     assert_eq!(found, [""; 0]);
 
-    // A disk of data has no root, and none is missed.
+    // A data disk needs no root filesystem.
     let directory = tempfile::tempdir().unwrap();
     let image = directory.path().join("data.img");
     run("cp", &["--sparse=always", good.image.to_str().unwrap(), image.to_str().unwrap()]);
@@ -305,7 +307,7 @@ fn nothing_is_found_in_what_others_do_differently() {
     assert_eq!(verify(&image, &[]), [""; 0]);
 }
 
-/// The program itself: exit codes, formats, explanations.
+/// Exit codes, output formats and explanations of the program.
 fn the_command_says_what_the_library_finds() {
     let good = Good::new(&labelled(), |_| {});
     let image = good.image.to_str().unwrap();
@@ -314,9 +316,12 @@ fn the_command_says_what_the_library_finds() {
     let picture = good.directory.path().join("boot.svg");
     let output =
         crate::common::ister(&["verify", image, "-q", "--explain-boot", "--boot-svg"]).arg(&picture).output();
-    let said = text(&output.unwrap().stdout);
-    assert!(said.starts_with("UEFI\n└─ systemd-boot 252  (partition 1: /EFI/BOOT/BOOTX64.EFI)\n"), "{said}");
-    assert!(said.contains("├─ kernel 6.1.0  (partition 1: /test/6.1.0/linux)\n"), "{said}");
+    let printed = text(&output.unwrap().stdout);
+    assert!(
+        printed.starts_with("UEFI\n└─ systemd-boot 252  (partition 1: /EFI/BOOT/BOOTX64.EFI)\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("├─ kernel 6.1.0  (partition 1: /test/6.1.0/linux)\n"), "{printed}");
     assert!(std::fs::read_to_string(&picture).unwrap().contains(">kernel 6.1.0 "));
     let output = crate::common::ister(&["verify", image, "-q", "--explain-boot", "--format", "json"])
         .output()
@@ -336,8 +341,8 @@ fn the_command_says_what_the_library_finds() {
     ] {
         let output = crate::common::ister(&["verify", image, "--format", format, "-q"]).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{format}");
-        let said = text(&output.stdout);
-        assert!(said.starts_with(start) && said.contains("gpt-primary"), "{format}: {said}");
+        let printed = text(&output.stdout);
+        assert!(printed.starts_with(start) && printed.contains("gpt-primary"), "{format}: {printed}");
     }
     let output = crate::common::ister(&["explain", "gpt-primary"]).output().unwrap();
     assert!(text(&output.stdout).starts_with("# gpt-primary (error, `ister verify`)"));
@@ -363,20 +368,20 @@ fn two_images_are_compared_down_to_the_field() {
     good.debugfs(&copy, "set_inode_field /etc/passwd mtime @1600000000");
     good.put(&copy, "/etc/group", b"root:x:1:\n", "0100644");
     good.put_in_esp(&copy, "/loader/loader.conf", b"timeout 5\n");
-    let said = diff(1);
+    let printed = diff(1);
     for part in [
         "partition 3 (`root`) > ext > /etc/passwd > modification time",
         "partition 3 (`root`) > ext > /etc/group > content",
         "partition 1 (`ESP`) > vfat > /loader/loader.conf > content",
     ] {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(printed.contains(part), "{part} in {printed}");
     }
-    // What changed comes before what always does.
+    // Real changes come before those in every build.
     let place = |heading: &str| {
-        said.find(&format!("== {heading} (")).unwrap_or_else(|| panic!("{heading} in {said}"))
+        printed.find(&format!("== {heading} (")).unwrap_or_else(|| panic!("{heading} in {printed}"))
     };
-    assert!(place("boot") < place("files") && place("files") < place("times"), "{said}");
-    // A file that names the root by another GUID is the same otherwise; the package is another one.
+    assert!(place("boot") < place("files") && place("files") < place("times"), "{printed}");
+    // One file differs only in the GUID of the root partition; one package has a new version.
     change_entries(&copy, &|entries| entries[256 + 16] ^= 0xff);
     let (name, entry) = good.entry(&copy);
     let guid = good.disk().partitions[2].guid.to_string();
@@ -385,11 +390,11 @@ fn two_images_are_compared_down_to_the_field() {
     good.put_in_esp(&copy, &name, entry.replace(&guid, &other).as_bytes());
     let status = b"Package: test\nStatus: install ok installed\nVersion: 2\n\n";
     good.put(&copy, "/var/lib/dpkg/status", status, "0100644");
-    let said = diff(1);
-    assert!(said.starts_with("== packages (1)\ntest: 1 -> 2\n"), "{said}");
-    let identifiers = said.find("== identifiers").unwrap();
-    let content = said.find(&format!("{name} > content")).unwrap_or_else(|| panic!("{name} in {said}"));
-    assert!(content > identifiers, "{said}");
+    let printed = diff(1);
+    assert!(printed.starts_with("== packages (1)\ntest: 1 -> 2\n"), "{printed}");
+    let identifiers = printed.find("== identifiers").unwrap();
+    let content = printed.find(&format!("{name} > content")).unwrap_or_else(|| panic!("{name} in {printed}"));
+    assert!(content > identifiers, "{printed}");
     let page = crate::common::ister(&[
         "diff",
         good.image.to_str().unwrap(),
@@ -401,20 +406,20 @@ fn two_images_are_compared_down_to_the_field() {
     let page = { page }.output().unwrap();
     assert!(text(&page.stdout).contains("<summary>packages (1)"), "{}", text(&page.stdout));
     change_entries(&copy, &|entries| entries[56] = b'X');
-    let said = diff(1);
-    assert!(said.contains("primary partition table > partition 1 > name"), "{said}");
+    let printed = diff(1);
+    assert!(printed.contains("primary partition table > partition 1 > name"), "{printed}");
 }
 
 crate::tests! {
-    every_kind_of_damage_is_found_by_its_rule,
-    damage_of_other_filesystems_is_found,
-    luks_damage_is_found_and_a_locked_volume_is_a_note,
-    grub_is_held_against_its_copies,
-    nothing_is_found_in_good_images_of_any_format,
-    a_table_for_larger_sectors_is_damaged_where_the_format_has_none,
-    a_name_of_another_format_is_refused_by_all,
+    damage_is_reported_by_its_rule,
+    damage_in_other_filesystems_is_reported,
+    luks_damage_is_an_error_and_locked_volume_a_note,
+    grub_is_compared_with_its_copies,
+    intact_images_of_all_formats_have_no_findings,
+    table_for_4096_byte_sectors_is_damaged_in_512_byte_formats,
+    mismatched_file_name_is_an_error,
     an_image_that_refers_to_other_files_is_refused,
-    nothing_is_found_in_what_others_do_differently,
+    valid_variants_of_other_builders_have_no_findings,
     the_command_says_what_the_library_finds,
     two_images_are_compared_down_to_the_field,
 }

@@ -1,15 +1,15 @@
-//! How a disk boots, as a tree of text and as a picture.
+//! Renders boot paths as a text tree and as SVG.
 
 use super::svg::{STYLE, escaped};
 use crate::verify::boot_path::{BootPaths, Step};
 
-/// One line of the tree.
+/// A line of the tree.
 struct Line {
-    /// How far to the right; 0 is a firmware.
+    /// Indentation level; 0 is a firmware.
     depth: usize,
     text: String,
     is_issue: bool,
-    /// What the firmware or the loader starts by itself.
+    /// Firmware or boot loader start it by default.
     is_default: bool,
 }
 
@@ -36,17 +36,17 @@ fn step(paths: &BootPaths, step_: &Step, depth: usize, is_default: bool, found: 
     let mut leaf =
         |text: String, is_issue: bool| found.push(Line { depth: depth + 1, text, is_issue, is_default });
     for issue in &step_.issues {
-        leaf(format!("broken: {}", issue.message), true);
+        leaf(format!("error: {}", issue.message), true);
     }
     if let Some(kernel) = step_.kernel.and_then(|index| paths.kernels.get(index)) {
         if let Some((at, image)) = &kernel.image {
-            let version = image.version.as_deref().unwrap_or("of a version that is not known");
+            let version = image.version.as_deref().unwrap_or("of unknown version");
             leaf(format!("kernel {version}  ({})", place(at.partition, &at.path)), false);
-            image.damage.iter().for_each(|damage| leaf(format!("broken: {damage}"), true));
+            image.damage.iter().for_each(|damage| leaf(format!("error: {damage}"), true));
         }
         for (at, archive) in &kernel.initramfs {
             leaf(format!("initramfs  ({})", place(at.partition, &at.path)), false);
-            archive.damage.iter().for_each(|damage| leaf(format!("broken: {damage}"), true));
+            archive.damage.iter().for_each(|damage| leaf(format!("error: {damage}"), true));
         }
         if !kernel.options.is_empty() {
             leaf(format!("command line  {}", kernel.options), false);
@@ -57,15 +57,15 @@ fn step(paths: &BootPaths, step_: &Step, depth: usize, is_default: bool, found: 
     }
 }
 
-/// With branches as `tree` draws them.
+/// Renders a text tree in the style of tree(1).
 pub fn boot_paths_text(paths: &BootPaths) -> String {
     let lines = lines(paths);
     if lines.is_empty() {
-        return "no firmware finds anything that it could start\n".to_owned();
+        return "no firmware finds a boot loader\n".to_owned();
     }
     let mut out = String::new();
     for (index, line) in lines.iter().enumerate() {
-        // Whether a later line stands at this depth before one further to the left.
+        // Whether the next line at this depth or above is at this depth.
         let goes_on = |depth: usize| {
             let later = lines[index + 1..].iter().find(|later| later.depth <= depth);
             later.is_some_and(|later| later.depth == depth)
@@ -85,10 +85,10 @@ pub fn boot_paths_text(paths: &BootPaths) -> String {
 const HEIGHT: f64 = 22.0;
 const INDENT: f64 = 24.0;
 const MARGIN: f64 = 20.0;
-/// About as wide as a letter is.
+/// Approximate width of a character.
 const LETTER: f64 = 7.2;
 
-/// A whole SVG document: a box a step, default paths in full colour, broken links in red.
+/// Renders a complete SVG document with one box per step: the default path in green, issues in red.
 pub fn boot_paths_svg(paths: &BootPaths) -> String {
     let lines = lines(paths);
     let mut body = String::new();
@@ -104,7 +104,7 @@ pub fn boot_paths_svg(paths: &BootPaths) -> String {
             (false, false) => "other",
         };
         if line.depth > 0 {
-            // From the line above that this one hangs on.
+            // The parent of the line.
             let parent = lines[..index].iter().rposition(|above| above.depth < line.depth).unwrap_or(0);
             let (from, middle) = (MARGIN + parent as f64 * (HEIGHT + 4.0) + HEIGHT, y + HEIGHT / 2.0);
             let left = x - INDENT / 2.0;

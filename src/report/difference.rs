@@ -1,11 +1,11 @@
-//! Differences of two images.
+//! Renderers for the differences between two images.
 
 use super::document;
 use crate::verify::compare::{Difference, Group, group, grouped};
 use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
-/// A block for each difference: the way to it, and what each side has. Empty if there is none.
+/// Renders each difference with its place and the value on each side. Empty if there are none.
 pub fn differences_human<'d>(
     a: &str,
     b: &str,
@@ -23,16 +23,16 @@ pub fn differences_human<'d>(
     out
 }
 
-/// Under headings: what changed, then what is different in every build.
+/// Renders differences in groups: real changes first, then what differs in every build.
 pub fn differences_grouped(a: &str, b: &str, differences: &[Difference]) -> String {
     let groups = grouped(differences);
     let mut out = String::new();
     let changed = groups.iter().filter(|(group, _)| !group.is_always_different());
     if changed.clone().next().is_none() {
-        out.push_str("nothing changed but what is different in every build\n\n");
+        out.push_str("no changes except those that differ in every build\n\n");
     }
     for (group, list) in &groups {
-        let always = if group.is_always_different() { ", different in every build" } else { "" };
+        let always = if group.is_always_different() { ", differ in every build" } else { "" };
         out.push_str(&format!("== {group} ({}{always})\n", list.len()));
         match group {
             Group::Packages => {
@@ -81,7 +81,7 @@ const STYLE: &str = "body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem a
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .2rem .6rem; border-bottom: 1px solid #8884 } \
 td { font-family: ui-monospace, monospace; font-size: 13px; overflow-wrap: anywhere } summary { font-weight: 600; font-size: 1.2rem; margin-top: 1rem }";
 
-/// A page: what changed is open, the rest can be opened.
+/// Renders an HTML page. Real changes are expanded, the other groups are collapsed.
 pub fn differences_html(a: &str, b: &str, differences: &[Difference]) -> String {
     let table = |list: &[&Difference]| -> Markup {
         html! {
@@ -108,12 +108,12 @@ pub fn differences_html(a: &str, b: &str, differences: &[Difference]) -> String 
             }
             body {
                 h1 { (a) " and " (b) }
-                @if differences.is_empty() { p { "the images are the same" } }
+                @if differences.is_empty() { p { "The images are identical." } }
                 @for (group, list) in grouped(differences) {
                     details open[!group.is_always_different()] {
                         summary {
                             (group.to_string()) " (" (list.len()) ")"
-                            @if group.is_always_different() { ", different in every build" }
+                            @if group.is_always_different() { ", differ in every build" }
                         }
                         (table(&list))
                     }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_changed_first() {
+    fn real_changes_come_first() {
         insta::assert_snapshot!(differences_grouped("a.img", "b.img", &differences()), @r"
         == packages (1)
         netbase: 6.4 -> 6.5
@@ -153,22 +153,20 @@ mod tests {
           a.img: byte 0: a<b
           b.img: byte 0: c
 
-        == identifiers (1, different in every build)
+        == identifiers (1, differ in every build)
         primary partition table > disk GUID
           a.img: 1
           b.img: 2
         ");
         let identifiers = &differences()[..1];
-        assert!(
-            differences_grouped("a", "b", identifiers).starts_with("nothing changed but what is different")
-        );
+        assert!(differences_grouped("a", "b", identifiers).starts_with("no changes except"));
     }
 
     #[test]
-    fn a_page_and_programs_have_the_groups_too() {
+    fn html_and_json_have_groups() {
         let page = differences_html("a.img", "b.img", &differences());
         assert!(page.contains("<details open><summary>packages (1)") && page.contains("a&lt;b"), "{page}");
-        assert!(page.contains("<details><summary>identifiers (1), different in every build"), "{page}");
+        assert!(page.contains("<details><summary>identifiers (1), differ in every build"), "{page}");
         let json = differences_json(&differences());
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["differences"][2]["group"], "files");

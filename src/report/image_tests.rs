@@ -1,11 +1,11 @@
-//! Results for whoever reads JUnit.
+//! Image test results as JUnit XML.
 
 use super::findings::junit::{render, visible};
 use crate::imagetest::{Record, StepOutcome, StepRecord};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::time::Duration;
 
-/// A suite for each type, a case for each step; what was planned and has no result is an error.
+/// One suite per image type, one test case per step. A planned type without a result is an error.
 pub(crate) fn image_tests_junit(records: &[Record], missing: &[impl AsRef<str>]) -> String {
     let tested = records.iter().map(|record| {
         let mut suite = TestSuite::new(record.kind.as_str());
@@ -15,7 +15,7 @@ pub(crate) fn image_tests_junit(records: &[Record], missing: &[impl AsRef<str>])
     });
     let missing = missing.iter().map(AsRef::as_ref).map(|name| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message("planned, and without a result");
+        status.set_message("no result for a planned image type");
         let mut case = TestCase::new("result", status);
         case.set_classname(name).set_time(Duration::ZERO);
         let mut suite = TestSuite::new(name);
@@ -64,7 +64,7 @@ mod tests {
     use crate::imagetest::StepKind;
 
     #[test]
-    fn a_report_says_what_failed_and_how_to_repeat_it() {
+    fn report_has_failures_and_commands() {
         let step = |name: &str, outcome: StepOutcome| StepRecord {
             kind: StepKind::Boot,
             name: name.to_owned(),

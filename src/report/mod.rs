@@ -1,5 +1,5 @@
-//! Showing things: findings, plans, verdicts, receipts, as text for people and as JSON for programs. Values in,
-//! text out; printing is `cli`'s.
+//! Renderers for findings, plans, verdicts and receipts: text for users, and JSON for programs. They return strings and
+//! JSON values; `cli` prints them.
 
 #[cfg(feature = "full")]
 mod boot_paths;

@@ -1,4 +1,4 @@
-//! A plan as a table.
+//! Renders a plan as tables.
 
 use super::Table;
 use crate::plan::{Disk, Password, Plan, Space};
@@ -18,22 +18,22 @@ pub fn disk_title(disk: &Disk) -> String {
 pub fn plan_table(plan: &Plan) -> String {
     let mut out = String::new();
     for disk in &plan.disks {
-        let table = if disk.keeps_table { ", keeps its partition table" } else { "" };
+        let table = if disk.keeps_table { ", partition table preserved" } else { "" };
         out.push_str(&format!("{}, disk GUID {}{table}\n", disk_title(disk), disk.guid));
     }
     match &plan.boot {
         Some(boot) => out.push_str(&format!(
-            "boots by {} with {}\nkernel command line: {}\n",
+            "boots with {} and {}\nkernel command line: {}\n",
             boot.firmware, boot.loader, boot.kernel_command_line
         )),
-        None => out.push_str("not bootable: there is no ESP on /boot, and LegacyBios is not set\n"),
+        None => out.push_str("not bootable: no ESP on /boot, and LegacyBios is not set\n"),
     }
     let content = &plan.content;
     out.push_str(&format!(
         "content: {} {} from {}\nbundles: {}\n",
         content.manager,
         content.release,
-        content.archive.as_deref().unwrap_or("the host's own package sources"),
+        content.archive.as_deref().unwrap_or("the package sources of the host"),
         content.bundles.join(" "),
     ));
     if !content.packages.is_empty() {
@@ -68,21 +68,21 @@ pub fn plan_table(plan: &Plan) -> String {
     out
 }
 
-/// Where the partitions are, what they are called, and what they have room for.
+/// Tables of the partitions: positions, identifiers and capacity.
 fn disk_tables(disk: &Disk) -> String {
     let mut places = Table::new(
         &["#", "first LBA", "last LBA", "size", "bytes", "filesystem", "label", "mount", "name"],
         &[0, 1, 2, 3, 4],
     );
     let mut names = Table::new(&["#", "type GUID", "unique GUID", "filesystem UUID", "flags"], &[0]);
-    let mut spaces = Table::new(&["#", "offers", "files", "holds", "left", "remarks"], &[0, 1, 2, 3, 4]);
+    let mut spaces = Table::new(&["#", "capacity", "inodes", "used", "free", "remarks"], &[0, 1, 2, 3, 4]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for partition in &disk.partitions {
         let filesystem = partition.filesystem.as_ref();
         let kind = filesystem.map(|f| {
-            let kept = if f.keep { ", kept" } else { "" };
+            let preserved = if f.keep { ", preserved" } else { "" };
             let luks = if partition.encryption.is_some() { " in LUKS2" } else { "" };
-            format!("{}{luks}{kept}", f.kind)
+            format!("{}{luks}{preserved}", f.kind)
         });
         places.row([
             partition.number.to_string(),
@@ -122,8 +122,8 @@ fn disk_tables(disk: &Disk) -> String {
 fn another_kernel(space: &Space) -> Option<String> {
     let (need, left) = (space.another_kernel?, space.left?);
     Some(if need <= left {
-        format!("room for another kernel ({need})")
+        format!("space for another kernel ({need})")
     } else {
-        format!("no room for another kernel ({need})")
+        format!("no space for another kernel ({need})")
     })
 }

@@ -1,11 +1,11 @@
-//! What differs between two plans.
+//! Comparison of two plans.
 
 use crate::plan::Plan;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A line for each value that differs, in the order of the paths; empty if the plans are equal. Disks are named, and
-/// partitions numbered, so that one more in front does not make all others look new.
+/// Renders one line per differing value, sorted by path. Empty if the plans are equal. Disks are identified by name and
+/// partitions by number, so that an inserted element does not change the paths of the others.
 pub fn compare_plans(old: &Plan, new: &Plan) -> String {
     let (old, new) = (flat(old), flat(new));
     let mut lines = String::new();
@@ -26,7 +26,7 @@ pub fn compare_plans(old: &Plan, new: &Plan) -> String {
 }
 
 fn flat(plan: &Plan) -> BTreeMap<String, String> {
-    let value = serde_json::to_value(plan).expect("a plan is plain data");
+    let value = serde_json::to_value(plan).expect("a plan can be serialized");
     let mut out = BTreeMap::new();
     flatten(&value, String::new(), &mut out);
     out
@@ -41,8 +41,8 @@ fn flatten(value: &Value, path: String, out: &mut BTreeMap<String, String>) {
             }
         }
         Value::Array(items) => {
-            let lists = path.ends_with("mkfs");
-            if lists {
+            let is_command = path.ends_with("mkfs");
+            if is_command {
                 let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
                 out.insert(path, words.join(" "));
                 return;
@@ -58,7 +58,7 @@ fn flatten(value: &Value, path: String, out: &mut BTreeMap<String, String>) {
     }
 }
 
-/// What tells an item of a list from the others: a partition's number, a name, or the item itself.
+/// The key of a list item: the partition number, a name, or the item itself.
 fn name(item: &Value) -> Option<String> {
     match item {
         Value::Object(members) => {

@@ -1,11 +1,11 @@
-//! The receipt: proof that these bytes reached a login prompt.
+//! The receipt, which proves that an image reached a login prompt.
 
 use crate::boot::{FirmwareFile, Verdict};
 use crate::template::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Of a receipt; no other one proves anything.
+/// Version of the receipt format. Receipts of other versions are not accepted.
 pub const RECEIPT_VERSION: u32 = 5;
 
 /// Written to `<image>.receipt.json`, and only for an image that booted.
@@ -13,25 +13,25 @@ pub const RECEIPT_VERSION: u32 = 5;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Receipt {
     pub version: u32,
-    /// The image's file name.
+    /// File name of the image.
     pub image: String,
-    /// How it is packed: `raw`, `qcow2`, `xz`…
+    /// The format of the file: `raw`, `qcow2`, `xz`…
     pub format: String,
     /// In bytes.
     pub size: Bytes,
-    /// Of the image as it is, which the boot did not change.
+    /// Digest of the image, which the boot did not change.
     pub sha256: String,
     pub ister: String,
-    /// QEMU's name and version.
+    /// Name and version of QEMU.
     pub emulator: String,
     pub firmware: FirmwareFile,
     pub verdict: Verdict,
-    /// Other machines on which the same bytes have booted, newest first.
+    /// Boots of the same bytes on other machines, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Proof>,
 }
 
-/// One boot more.
+/// A boot on another machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
@@ -41,7 +41,8 @@ pub struct Proof {
 }
 
 impl Receipt {
-    /// For everybody, about a file that is called so: directories of this host and what guests answered are nobody's business.
+    /// The receipt for publication with the file name `image`. Directories of the host and answers of the guest are
+    /// removed.
     pub fn public(mut self, image: &str) -> Receipt {
         let plain = |firmware: FirmwareFile| FirmwareFile {
             path: firmware.path.file_name().map(PathBuf::from).unwrap_or_default(),
@@ -59,7 +60,7 @@ impl Receipt {
         self
     }
 
-    /// What an older receipt of the same bytes proves on other machines stays proven.
+    /// Adds the boots from an older receipt of the same bytes, if they were on other machines.
     pub fn with(mut self, older: Receipt) -> Receipt {
         if older.sha256 != self.sha256 {
             return self;
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receipt_keeps_every_machine_of_the_same_bytes_once() {
+    fn receipts_of_the_same_bytes_are_merged_by_machine() {
         let machines = |receipt: &Receipt| -> Vec<(String, u32)> {
             let others = receipt.others.iter().map(|proof| &proof.verdict);
             let all = std::iter::once(&receipt.verdict).chain(others);

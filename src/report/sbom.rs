@@ -1,23 +1,23 @@
-//! What is in an image, for people and for programs: a list of packages, and an SBOM of the form SPDX 2.3.
+//! The packages of an image, as a list and as an SBOM in SPDX 2.3.
 
 use serde_json::{Value, json};
 use std::fmt::Write;
 use uuid::Uuid;
 
-/// What the list is about.
+/// The image and its packages.
 pub struct Contents<'a> {
-    /// The image's file name.
+    /// File name of the image.
     pub image: &'a str,
-    /// The disk's GUID: what makes this image's document different from others'.
+    /// GUID of the disk, from which the unique name of the document is derived.
     pub disk: Uuid,
     /// `ID` of os-release(5).
     pub distribution: &'a str,
-    /// `VERSION_ID` of os-release(5), else `VERSION_CODENAME`: "12".
+    /// `VERSION_ID` of os-release(5), or `VERSION_CODENAME`, for example "12".
     pub version: &'a str,
     /// "deb", "rpm" or "swupd".
     pub kind: &'a str,
     pub packages: Vec<PackageLine<'a>>,
-    /// Seconds since 1970 of the newest content: the same content gives the same document.
+    /// Timestamp of the newest content, in seconds since 1970. The same content results in the same document.
     pub epoch: u64,
 }
 
@@ -25,14 +25,14 @@ pub struct PackageLine<'a> {
     pub name: &'a str,
     pub version: &'a str,
     pub architecture: &'a str,
-    /// Name and version of what it was built from.
+    /// Name and version of the source package.
     pub source: (&'a str, &'a str),
     pub maintainer: Option<&'a str>,
     pub homepage: Option<&'a str>,
     pub license: Option<&'a str>,
 }
 
-/// A line for each package: name, version, architecture, source package and its version, between tabs.
+/// Renders one line per package: name, version, architecture, source package and its version, separated by tabs.
 pub fn package_list(contents: &Contents) -> String {
     let mut out = "# name\tversion\tarchitecture\tsource\tsource version\n".to_owned();
     for package in &contents.packages {
@@ -42,8 +42,8 @@ pub fn package_list(contents: &Contents) -> String {
     out
 }
 
-/// SPDX 2.3 as JSON. Source: The Software Package Data Exchange Specification 2.3, clauses 6, 7 and 11; package URLs:
-/// purl-spec, PURL-TYPES, "deb" and "rpm".
+/// Renders SPDX 2.3 as JSON. Source: The Software Package Data Exchange Specification 2.3, clauses 6, 7 and 11; package
+/// URLs: purl-spec, PURL-TYPES, "deb" and "rpm".
 pub fn spdx(contents: &Contents) -> Value {
     let root = "SPDXRef-image";
     let mut packages = vec![json!({
@@ -60,7 +60,7 @@ pub fn spdx(contents: &Contents) -> Value {
         "spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": root,
     })];
     for package in &contents.packages {
-        // Several versions of one package may be there: kernels of rpm distributions are.
+        // A package may be installed in several versions, as kernels of rpm distributions are.
         let parts = [package.name, package.version, package.architecture].map(identifier);
         let id = format!("SPDXRef-{}", parts.join("-"));
         packages.push(described(contents, package, &id));
@@ -69,7 +69,7 @@ pub fn spdx(contents: &Contents) -> Value {
         }));
     }
     let created = timestamp(contents.epoch);
-    // The same packages in the same image are the same document.
+    // The same packages in the same image result in the same document.
     let name = format!("{}\n{}", contents.image, package_list(contents));
     let unique = Uuid::new_v5(&contents.disk, name.as_bytes());
     json!({
@@ -101,8 +101,8 @@ fn described(contents: &Contents, package: &PackageLine, id: &str) -> Value {
         described["homepage"] = homepage.into();
     }
     if let Some(license) = package.license {
-        // What packages say is seldom a valid expression: it is told as a comment.
-        described["licenseComments"] = format!("the package says: {license}").into();
+        // The license field of packages is seldom a valid SPDX expression, so it becomes a comment.
+        described["licenseComments"] = format!("license field of the package: {license}").into();
     }
     if ["deb", "rpm"].contains(&contents.kind) {
         described["externalRefs"] = json!([{
@@ -114,7 +114,7 @@ fn described(contents: &Contents, package: &PackageLine, id: &str) -> Value {
     described
 }
 
-/// "Person: NAME (ADDRESS)"; a team is told from a person by nobody.
+/// The supplier, always as an organization, because maintainer fields do not distinguish persons from teams.
 fn supplier(text: &str) -> String {
     match text.split_once('<') {
         Some((name, address)) => {
@@ -124,7 +124,8 @@ fn supplier(text: &str) -> String {
     }
 }
 
-/// A part of an SPDX identifier: letters, digits, `.` and `-`; others become their code, so that two names never meet.
+/// A part of an SPDX identifier: letters, digits, `.` and `-`. Other characters are replaced by their code, so that
+/// identifiers are unique.
 fn identifier(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
@@ -138,16 +139,16 @@ fn identifier(text: &str) -> String {
     out
 }
 
-/// Source: purl-spec, "deb" and "rpm". Scanners look vulnerabilities up by `distro`, as ID and VERSION_ID of os-release(5),
-/// and by the source package, which the specification has no word for: `upstream` is what Syft, Grype and Trivy use, for deb
-/// NAME or NAME@VERSION, for rpm the file's name.
+/// The package URL. Scanners look up vulnerabilities by `distro`, which is ID and VERSION_ID of os-release(5), and by
+/// the source package. The specification has no qualifier for the latter. Syft, Grype and Trivy use `upstream`: NAME or
+/// NAME@VERSION for deb, the file name for rpm. Source: purl-spec, "deb" and "rpm".
 fn purl(contents: &Contents, package: &PackageLine) -> String {
     let is_rpm = contents.kind == "rpm";
     let (version, epoch) = match package.version.split_once(':') {
         Some((epoch, version)) if is_rpm => (version, Some(epoch)),
         _ => (package.version, None),
     };
-    // A tree without os-release names no distribution.
+    // Without os-release the distribution is unknown.
     let namespace = match contents.distribution {
         "" => String::new(),
         name => format!("{}/", percent(name)),
@@ -161,7 +162,7 @@ fn purl(contents: &Contents, package: &PackageLine) -> String {
         (name, _) if name != package.name => Some(name.to_owned()),
         _ => None,
     };
-    // In the order of their names, as the canonical form has them.
+    // The canonical form requires qualifiers to be sorted by name.
     let qualifiers = [
         ("arch", Some(package.architecture.to_owned())),
         ("distro", Some(distribution.join("-"))),
@@ -195,9 +196,9 @@ fn percent(text: &str) -> String {
     out
 }
 
-/// `2026-07-11T09:15:42Z`, to the second as SPDX wants it.
+/// A timestamp such as `2026-07-11T09:15:42Z`, with the precision that SPDX requires.
 fn timestamp(epoch: u64) -> String {
-    // The year 9999 is as far as the form goes.
+    // The format ends with the year 9999.
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(epoch.min(253_402_300_799));
     humantime::format_rfc3339_seconds(at).to_string()
 }
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document() {
+    fn spdx_document_matches_snapshot() {
         insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
             insta::assert_json_snapshot!("sbom", spdx(&contents()));
         });
@@ -235,13 +236,13 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_stay_different() {
+    fn identifiers_are_unique() {
         assert_ne!(identifier("g++"), identifier("g"));
         assert_eq!(identifier("a_b"), "a.x5f.b");
     }
 
     #[test]
-    fn package_urls_name_the_release_and_the_source() {
+    fn package_urls_have_release_and_source() {
         let mut contents = contents();
         let url = |contents: &Contents| purl(contents, &contents.packages[0]);
         assert_eq!(
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rpm_has_its_epoch_apart() {
+    fn rpm_epoch_is_a_qualifier() {
         let mut contents = contents();
         contents.kind = "rpm";
         contents.distribution = "almalinux";

@@ -1,23 +1,23 @@
-//! Paths as code scanning services expect them: relative to the root of the repository, from whatever directory and
-//! under whatever name the file was checked.
+//! Paths as code scanning services expect them: relative to the root of the repository, independent of the current
+//! directory and of the name with which the file was checked.
 
 use std::path::{Component, Path, PathBuf};
 
 /// The directory that reported paths are relative to.
 pub struct SourceRoot {
     root: PathBuf,
-    /// What a relative name starts at.
+    /// The directory that relative names start from.
     current: PathBuf,
-    /// The directory without symbolic links, where it has any.
+    /// Resolves the symbolic links in a directory.
     resolve: fn(&Path) -> Option<PathBuf>,
 }
 
-/// A file's path, for a report.
+/// The path of a file in a report.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::report) enum ReportedPath {
     /// Relative to the root, without `.` and `..`.
     BelowRoot(String),
-    /// Absolute: no path that starts at the root leads to it.
+    /// Absolute, because the file is outside of the root.
     Elsewhere(String),
     /// Not a file: standard input without a name.
     Unnamed(String),
@@ -51,7 +51,7 @@ impl SourceRoot {
             .unwrap_or_else(|| ReportedPath::Elsewhere(path.to_string_lossy().into_owned()))
     }
 
-    /// The name for an annotation: relative to the root where there is such a path.
+    /// The path for an annotation, relative to the root if possible.
     pub(in crate::report) fn annotated(&self, name: &str) -> String {
         match self.locate(name) {
             ReportedPath::BelowRoot(path) | ReportedPath::Elsewhere(path) | ReportedPath::Unnamed(path) => {
@@ -61,7 +61,7 @@ impl SourceRoot {
     }
 }
 
-/// `path` without `.` and `..`; symbolic links are not followed.
+/// Removes `.` and `..` from a path. Symbolic links are not followed.
 fn normalize(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for component in path.components() {
@@ -80,13 +80,13 @@ fn normalize(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// `/link` leads to `/srv/r`.
+    /// Resolves `/link` to `/srv/r`.
     fn resolve(path: &Path) -> Option<PathBuf> {
         path.strip_prefix("/link").ok().map(|rest| Path::new("/srv/r").join(rest))
     }
 
     #[test]
-    fn paths_start_at_the_repository() {
+    fn paths_are_relative_to_root() {
         let root = SourceRoot::new("/srv/r".into(), "/srv/r/sub/deep".into(), resolve);
         let below = |path: &str| ReportedPath::BelowRoot(path.to_owned());
         assert_eq!(root.locate("t.json"), below("sub/deep/t.json"));

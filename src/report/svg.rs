@@ -1,21 +1,22 @@
-//! A picture of a plan: each disk twice, once to scale and once so that every partition can be read.
+//! Renders a plan as SVG. Each disk has two bars: one to scale, and one in which the text of every partition is
+//! readable.
 
 use crate::plan::{Disk, Partition, Plan};
 use crate::template::FilesystemType;
 
 const WIDTH: f64 = 960.0;
 const MARGIN: f64 = 20.0;
-/// The bar to scale.
+/// Height of the bar that is to scale.
 const SCALE_HEIGHT: f64 = 22.0;
-/// The bar to read.
+/// Height of the readable bar.
 const READ_HEIGHT: f64 = 84.0;
-/// Between the two, for the lines that join them.
+/// Space between the bars, for the connecting lines.
 const JOIN: f64 = 26.0;
 const LINE: f64 = 16.0;
-/// No partition is narrower than this in the bar to read.
+/// Minimum width of a partition in the readable bar.
 const LEAST: f64 = 96.0;
 
-/// A whole SVG document, which follows the reader's light or dark colours.
+/// Renders a complete SVG document, in light or dark colours as the reader prefers.
 pub fn plan_svg(plan: &Plan) -> String {
     let mut body = String::new();
     let mut y = MARGIN;
@@ -46,7 +47,7 @@ pub(super) const STYLE: &str = "\
   }
 ";
 
-/// Draws one disk from `y` down; gives where the next one begins.
+/// Draws a disk at `y` and returns the position of the next one.
 fn draw(disk: &Disk, width: f64, y: f64, out: &mut String) -> f64 {
     let title = format!("{} · {} · sectors of {} bytes", disk.name, disk.size, disk.sector_size.bytes());
     text(MARGIN, y + LINE, "", &title, out);
@@ -72,7 +73,7 @@ fn draw(disk: &Disk, width: f64, y: f64, out: &mut String) -> f64 {
             right = x + wide,
         ));
         for (row, line) in lines(partition).iter().enumerate() {
-            // About 6.4 units a character of this font.
+            // A character of this font is about 6.4 units wide.
             let most = ((wide - 12.0) / 6.4) as usize;
             text(x + 6.0, below + 16.0 + LINE * row as f64, "on", &shortened(line, most), out);
         }
@@ -95,7 +96,7 @@ fn draw(disk: &Disk, width: f64, y: f64, out: &mut String) -> f64 {
     at + LINE + MARGIN
 }
 
-/// Widths that add up to the whole, in proportion as far as every partition stays readable.
+/// Widths of the partitions: proportional, but at least `LEAST`.
 fn readable(disk: &Disk, width: f64) -> Vec<f64> {
     let count = disk.partitions.len() as f64;
     let total: f64 = disk.partitions.iter().map(|p| p.size.0 as f64).sum();
@@ -112,7 +113,7 @@ fn lines(partition: &Partition) -> Vec<String> {
         if partition.encryption.is_some() { format!("{kind} in LUKS2") } else { kind },
     ];
     lines.extend(filesystem.and_then(|f| f.label.clone()).map(|label| format!("“{label}”")));
-    lines.extend(filesystem.filter(|f| f.keep).map(|_| "kept".to_owned()));
+    lines.extend(filesystem.filter(|f| f.keep).map(|_| "preserved".to_owned()));
     lines
 }
 
@@ -120,9 +121,9 @@ fn space(partition: &Partition) -> String {
     match partition.space {
         Some(space) => match (space.holds, space.left) {
             (Some(holds), Some(left)) => {
-                format!(", room for {}, holds {holds}, left {left}", space.offers)
+                format!(", capacity {}, used {holds}, free {left}", space.offers)
             }
-            _ => format!(", room for {}", space.offers),
+            _ => format!(", capacity {}", space.offers),
         },
         None => String::new(),
     }

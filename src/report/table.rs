@@ -1,4 +1,4 @@
-//! Tables of text, as wide as they need to be.
+//! Text tables with columns as wide as their longest cell.
 
 pub struct Table {
     head: Vec<&'static str>,
@@ -7,7 +7,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Columns whose index is in `right` are aligned to the right, as numbers are.
+    /// Columns whose index is in `right` are right-aligned, as is usual for numbers.
     pub fn new(head: &[&'static str], right: &[usize]) -> Table {
         Table { head: head.to_vec(), rows: Vec::new(), right: right.to_vec() }
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
+    fn columns_are_aligned() {
         let mut table = Table::new(&["name", "n"], &[1]);
         table.row(["a".into(), "10".into()]);
         table.row(["long one".into(), "7".into()]);

@@ -1,10 +1,10 @@
-//! A verdict for people.
+//! Renders a verdict as text.
 
 use super::Table;
 use crate::boot::{Class, Outcome, Probed, Start, Verdict, Witnessed};
 use crate::host::visible;
 
-/// Where it was seen, if not on the serial console.
+/// A remark if the prompt did not appear on the serial console.
 fn seen(verdict: &Verdict) -> &'static str {
     match verdict.last.witnessed {
         Witnessed::Serial => "",
@@ -27,7 +27,7 @@ pub fn verdict_human(verdict: &Verdict) -> String {
         out.push_str(&format!("help: {advice}\n"));
     }
     for line in &verdict.look_at {
-        out.push_str(&format!("look at {line}\n"));
+        out.push_str(&format!("check {line}\n"));
     }
     for (what, path) in [("serial log", &verdict.serial_log), ("screenshot", &verdict.screenshot)] {
         if let Some(path) = path {
@@ -37,22 +37,22 @@ pub fn verdict_human(verdict: &Verdict) -> String {
     out
 }
 
-/// What it came to.
+/// The line with the result.
 fn headline(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = format!("{}: ", verdict.image.display());
     match verdict.outcome {
         Outcome::Reached => {
             let what = match last.class {
-                Class::PoweredOff => "switched itself off after",
+                Class::PoweredOff => "powered off after",
                 Class::AutoLogin => "reached a console without a login (auto-login) in",
-                Class::WindowsConsole => "reached the console of Windows (SAC) in",
+                Class::WindowsConsole => "reached the Windows console (SAC) in",
                 _ => "reached the login prompt in",
             };
             out.push_str(&format!("{what} {:.1} s{}\n", last.seconds - last.dwelled, seen(verdict)))
         }
         Outcome::Failed => out.push_str(&format!(
-            "did NOT boot: {} at stage {} after {:.1} s\n",
+            "did not boot: {} at stage {} after {:.1} s\n",
             last.class, last.stage, last.seconds
         )),
         Outcome::Infrastructure => out.push_str(&format!(
@@ -63,7 +63,7 @@ fn headline(verdict: &Verdict) -> String {
     out
 }
 
-/// Of the machine, the prompt and the kernel.
+/// Machine, login prompt and kernel.
 fn circumstances(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = format!(
@@ -72,18 +72,18 @@ fn circumstances(verdict: &Verdict) -> String {
     );
     if let Some(other) = &verdict.other_firmware {
         out.push_str(&format!(
-            "tried first: firmware {}: {} at stage {}\n",
+            "first attempt with firmware {}: {} at stage {}\n",
             other.firmware, other.class, other.stage
         ));
     }
     let answer = match last.probed {
         Probed::Not => None,
-        Probed::Silent => Some("nothing answered there"),
-        Probed::Prompt => Some("the getty answered"),
-        Probed::Password => Some("the getty answered, and login asked for a password"),
+        Probed::Silent => Some("no response"),
+        Probed::Prompt => Some("getty responded"),
+        Probed::Password => Some("getty responded, and a password prompt appeared"),
     };
     if let Some(answer) = answer {
-        out.push_str(&format!("the prompt was watched for {:.1} s; {answer}\n", last.dwelled));
+        out.push_str(&format!("prompt observed for {:.1} s: {answer}\n", last.dwelled));
     }
     if let Some(version) = &last.kernel.version {
         out.push_str(&format!("kernel {}\n", visible(version)));
@@ -93,24 +93,24 @@ fn circumstances(verdict: &Verdict) -> String {
     }
     for attempt in &verdict.earlier {
         out.push_str(&format!(
-            "an earlier attempt ended by the host's fault: {} at stage {} after {:.1} s\n",
+            "an earlier attempt failed because of the host: {} at stage {} after {:.1} s\n",
             attempt.class, attempt.stage, attempt.seconds
         ));
     }
     if !verdict.given.is_empty() {
-        out.push_str(&format!("besides the image it had: {}\n", verdict.given.join(", ")));
+        out.push_str(&format!("additional inputs: {}\n", verdict.given.join(", ")));
     }
     if verdict.start != Start::Firmware {
-        out.push_str("QEMU started the kernel itself: nothing is said of firmware and loader\n");
+        out.push_str("direct kernel boot: firmware and boot loader were not tested\n");
     }
     out
 }
 
-/// Lines that prove it, and notes.
+/// The console lines that decided the verdict, and notes.
 fn evidence(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = String::new();
-    out.push_str(if verdict.outcome == Outcome::Reached { "seen: " } else { "what was seen last:\n" });
+    out.push_str(if verdict.outcome == Outcome::Reached { "matched: " } else { "last output:\n" });
     if verdict.outcome == Outcome::Reached {
         out.push_str(&format!("{}\n", visible(last.lines.join(" ").trim_end())));
     } else {
@@ -124,13 +124,13 @@ fn evidence(verdict: &Verdict) -> String {
     out
 }
 
-/// Further boots, and what was asked inside.
+/// Further boots, updates, and commands that were run in the guest.
 fn afterwards(verdict: &Verdict) -> String {
     let last = &verdict.last;
     let mut out = String::new();
     if let Some(again) = &last.again {
         out.push_str(&format!(
-            "switched off in {:.1} s, {} again after {:.1} s\n",
+            "powered off in {:.1} s; second boot {} after {:.1} s\n",
             again.power_off,
             if verdict.outcome == Outcome::Reached { "reached the prompt" } else { "ended" },
             again.seconds
@@ -142,8 +142,12 @@ fn afterwards(verdict: &Verdict) -> String {
             update.from,
             update.to,
             update.packages.len(),
-            if update.reinstalled.is_some() { "; the same kernel was installed again before" } else { "" },
-            if update.fallback == Some(true) { "; from the loader's menu the old one started" } else { "" }
+            if update.reinstalled.is_some() { "; the same kernel was reinstalled first" } else { "" },
+            if update.fallback == Some(true) {
+                "; the old kernel still boots from the boot menu"
+            } else {
+                ""
+            }
         ));
     }
     for answer in &last.answers {

@@ -1,4 +1,4 @@
-//! What `ister verify` found, for people and for programs; the formats are those of `lint`.
+//! Renderers for the findings of `ister verify`, in the same formats as `ister lint`.
 
 use super::findings::junit::{case, failed, render, visible};
 use super::findings::{FindingJson, Report, Reported};
@@ -9,14 +9,14 @@ use crate::verify::{Finding, Place, RULES};
 use quick_junit::TestSuite;
 use serde::Serialize;
 
-/// An image that was looked at.
+/// A verified image.
 pub struct Verified {
-    /// As it was named.
+    /// The name of the image on the command line.
     pub image: String,
-    /// What is known of it in a line: "raw, 8.5 GiB, 3 partitions, held against kvm.img.plan.json".
+    /// A one-line summary, such as "raw, 8.5 GiB, 3 partitions".
     pub summary: String,
     pub findings: Vec<Finding>,
-    /// How it boots, if that is to be shown.
+    /// The boot paths, with `--explain-boot`.
     pub boot_paths: Option<BootPaths>,
 }
 
@@ -74,21 +74,23 @@ fn verification_human(verified: &Verified, colour: bool) -> String {
     out + &verified.summary + "\n" + &table.render()
 }
 
-/// `ister verify --format json`.
-#[derive(Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct VerifyOutput<'r> {
-    #[cfg_attr(test, schemars(extend("const" = 1)))]
-    version: u32,
-    image: &'r str,
-    /// Format, size and number of partitions, and the plan that the image was compared with.
-    summary: &'r str,
-    /// Whether there are no errors.
-    good: bool,
-    findings: Vec<FindingJson<'r, &'r Place>>,
-    /// With `--explain-boot`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    boot_paths: Option<&'r BootPaths>,
+/// One line per finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
+pub fn verification_concise(verified: &Verified) -> String {
+    verified
+        .findings
+        .iter()
+        .map(|finding| {
+            let at = place(&finding.place);
+            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
+            format!(
+                "{}: {at}{}[{}] {}\n",
+                verified.image,
+                finding.level.name(),
+                finding.rule,
+                finding.message
+            )
+        })
+        .collect()
 }
 
 impl Report for Verified {
@@ -162,7 +164,7 @@ mod tests {
             findings: vec![Finding {
                 rule: "fstab-device",
                 level: Level::Error,
-                message: "UUID=1 for /srv is no partition of this image".into(),
+                message: "UUID=1 for /srv is not a partition of this image".into(),
                 place: Place { partition: None, path: Some("/etc/fstab".into()) },
                 labels: Vec::new(),
                 help: None,
@@ -173,9 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn people_read_place_and_verdict() {
+    fn human_format_has_place_and_verdict() {
         insta::assert_snapshot!(verification_human(&verified(), false), @r"
-        error[fstab-device]: UUID=1 for /srv is no partition of this image
+        error[fstab-device]: UUID=1 for /srv is not a partition of this image
           --> out/kvm.img: /etc/fstab
 
         raw, 8.5 GiB, 3 partitions
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_it_too() {
+    fn machine_readable_formats_have_the_finding() {
         let root = SourceRoot::new("/r".into(), "/r".into(), |_| None);
         assert!(verified().json().contains("\"good\": false"));
         assert_eq!(sarif(&verified(), &root)["runs"][0]["results"][0]["ruleId"], "fstab-device");

@@ -1,4 +1,4 @@
-//! What was read of an image.
+//! The facts that were read from an image.
 
 use super::boot_path::{BootPaths, FileAt};
 use super::system::System;
@@ -11,64 +11,64 @@ use crate::plan::layout::mbr::Mbr;
 use crate::template::Bytes;
 
 pub struct Facts {
-    /// The image's file name.
+    /// File name of the image.
     pub name: String,
     pub format: ImageFormat,
-    /// Of a VHD whose readers do not agree how large it is: in bytes, by its size and by its cylinders.
+    /// For a VHD with two contradicting sizes: the size field, and the size by its cylinders, in bytes.
     pub ambiguous_size: Option<(u64, u64)>,
-    /// It is in an archive as Google Compute Engine takes it.
+    /// The image is a tar archive with `disk.raw`, as Google Compute Engine imports it.
     pub for_google: bool,
-    /// What the guest sees, in bytes.
+    /// Size of the disk in the guest, in bytes.
     pub size: u64,
     pub sector: SectorSize,
     pub scheme: Scheme,
     pub table: TableFacts,
-    /// In the order of the table.
+    /// In the order of the partition table.
     pub partitions: Vec<PartitionFacts>,
-    /// What the image should be, if somebody said so.
+    /// The expected layout, if a plan or template was given.
     pub plan: Option<plan::Plan>,
     pub boot_paths: BootPaths,
-    /// Filesystems with a root hash on the command line.
+    /// dm-verity filesystems, by the root hashes on kernel command lines.
     pub verity: Vec<VerityFacts>,
     /// The installed system, if a root filesystem was found.
     pub system: Option<System>,
 }
 
-/// A root hash on a kernel's command line.
+/// A root hash on a kernel command line.
 pub struct VerityFacts {
     /// `roothash=…` or `usrhash=…`.
     pub option: String,
-    /// What starts that kernel.
+    /// The loader entry with this command line.
     pub entry: FileAt,
-    /// Somebody has to choose it.
+    /// The entry is not the default.
     pub is_alternative: bool,
     /// The data partition, if it was found.
     pub partition: Option<u32>,
     /// The partition of the hash tree, if it was found.
     pub tree: Option<u32>,
-    /// What is wrong.
+    /// What is wrong with the hash or the partitions.
     pub fault: Option<String>,
 }
 
-/// How a disk is divided.
+/// How a disk is partitioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Also where there is no table that could be read.
+    /// Also if there is no readable partition table.
     Gpt,
     Mbr,
-    /// Not at all: a filesystem fills it.
+    /// No partition table: a filesystem fills the disk.
     Whole,
 }
 
 impl Facts {
-    /// The plan's disk that this image is: the one with its GUID, else the first.
+    /// The disk of the plan that matches this image: the one with the same GUID, or the first one.
     pub fn planned(&self) -> Option<&plan::Disk> {
         let disks = &self.plan.as_ref()?.disks;
         let guid = self.table.valid().map(|(header, _)| header.disk_guid);
         disks.iter().find(|disk| Some(disk.guid) == guid).or(disks.first())
     }
 
-    /// Whether a device name means a partition that the plan has on another disk, which was not looked at.
+    /// Whether a device name refers to a partition that the plan has on another disk. That disk was not examined.
     pub fn is_elsewhere(&self, device: &str) -> bool {
         let Some(plan) = &self.plan else { return false };
         let here = self.planned().map(|disk| disk.guid);
@@ -86,37 +86,37 @@ impl Facts {
         self.partitions.iter().find(|p| p.entry.number == number)
     }
 
-    /// Sectors of the whole disk.
+    /// Number of sectors of the disk.
     pub fn sectors(&self) -> u64 {
         self.size / self.sector.bytes()
     }
 }
 
-/// One copy of the table.
+/// One copy of the GPT.
 pub struct TableCopy {
     pub header: Result<Header, HeaderFault>,
-    /// CRC32 of the entry array as it is; nothing if it could not be read.
+    /// CRC32 computed from the entry array; `None` if it could not be read.
     pub array_crc: Option<u32>,
     pub entries: Vec<Entry>,
 }
 
 pub struct TableFacts {
     pub mbr: Result<(), MbrFault>,
-    /// The partitions of the MBR, where it has any.
+    /// The partitions of the MBR, if there are any.
     pub records: Option<Mbr>,
     pub primary: TableCopy,
-    /// From the disk's last sector.
+    /// From the last sector of the disk.
     pub backup: TableCopy,
     /// The boot code of sector 0.
     pub boot_code: Vec<u8>,
-    /// What lies between the table and the first partition, from the first usable sector.
+    /// The bytes from the first usable sector to the first partition.
     pub gap: Vec<u8>,
-    /// What lies in the sector that GRUB's boot code names, and behind it; at most 1 MiB.
+    /// Up to 1 MiB from the sector that GRUB's boot code refers to.
     pub core: Vec<u8>,
 }
 
 impl TableFacts {
-    /// The copy to go by: the primary one, unless only the backup is whole.
+    /// The copy to use: the primary one, or the backup if only that is intact.
     pub fn valid(&self) -> Option<(&Header, &[Entry])> {
         [&self.primary, &self.backup].into_iter().find_map(|copy| {
             let header = copy.header.as_ref().ok()?;
@@ -125,45 +125,46 @@ impl TableFacts {
     }
 }
 
-/// What its own fsck says.
+/// The result of fsck.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fsck {
     Clean,
-    /// Its words.
+    /// The last lines of its output.
     Damaged(Vec<String>),
-    /// There is none for this kind of partition.
+    /// There is no fsck for this type of filesystem.
     None,
 }
 
 pub struct PartitionFacts {
-    /// Of an MBR: with the GUID of its type, and none of its own. Number 0 is a filesystem that fills the disk.
+    /// The partition table entry. For an MBR it has a type GUID, but no unique GUID. Number 0 is a filesystem that
+    /// fills the disk.
     pub entry: Entry,
-    /// As PARTUUID= names it; nothing without a table.
+    /// The value for PARTUUID=; `None` without a partition table.
     pub partuuid: Option<String>,
-    /// Bytes from the disk's start.
+    /// Offset in the disk, in bytes.
     pub offset: u64,
     pub size: Bytes,
-    /// What lies in it: inside LUKS, if that was opened.
+    /// The content of the partition, inside LUKS if that was unlocked.
     pub kind: Option<Kind>,
-    /// Around it.
+    /// The LUKS volume around the content.
     pub luks: Option<LuksFacts>,
     pub uuid: Option<String>,
     pub label: Option<String>,
     pub free: Option<Bytes>,
-    /// Of a FAT32: its clusters, where these are too few for it.
+    /// Number of clusters of a FAT32 filesystem that has too few of them.
     pub fat_mismatch: Option<u32>,
-    /// Of a FAT: the sectors before it, as it says; 0 where it does not.
+    /// Number of hidden sectors that a FAT filesystem records; 0 if it records none.
     pub hidden_sectors: u32,
-    /// Why it could not be read.
+    /// Why the filesystem could not be read.
     pub unreadable: Option<String>,
     pub fsck: Fsck,
 }
 
 pub struct LuksFacts {
     pub uuid: String,
-    /// What is wrong with its headers.
+    /// What is wrong with the LUKS headers.
     pub damage: Option<String>,
-    /// Nobody gave a passphrase that opens it: what is inside is not known.
+    /// No passphrase unlocked the volume, so its contents are unknown.
     pub locked: bool,
 }
 

@@ -1,18 +1,18 @@
-//! Each filesystem's own judge, read-only.
+//! Runs the fsck program of each filesystem type, read-only.
 
 use super::facts::Fsck;
 use crate::disk::Kind;
 use crate::host::{Failure, Invocation, RunError, inherited_name, run};
 use std::fs::File;
 
-/// SIGKILL: by a person, or by a kernel without memory. Source: signal(7).
+/// SIGKILL, sent by a user or by the kernel when memory runs out. Source: signal(7).
 const KILLED: i32 = 9;
 
-/// Has a filesystem checked that fills the file, or lies `offset` bytes into it where its program can look there.
+/// Checks a filesystem that fills the file. If the program supports it, the filesystem may also start at `offset` bytes.
 pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
     let path = inherited_name(file);
     let invocation = match kind {
-        // `?offset=` is libext2fs' own way to name a place in a file.
+        // `?offset=` is the syntax of libext2fs for an offset in a file.
         Kind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),
         Kind::Vfat => Invocation::new("fsck.fat").args(["-n", &path]),
         Kind::Xfs => Invocation::new("xfs_repair").args(["-n", "-f", &path]),
@@ -21,23 +21,23 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
     };
     match run(&invocation.inheriting(file)?) {
         Ok(finished) => {
-            // e2fsck goes by the backup where the first copy is damaged, and may find nothing else.
-            let said = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
-            let backup = said.lines().find(|line| line.contains("trying backup"));
+            // If the primary superblock is damaged, e2fsck uses the backup and may report no other error.
+            let output = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;
+            let backup = output.lines().find(|line| line.contains("trying backup"));
             Ok(backup.map_or(Fsck::Clean, |line| Fsck::Damaged(vec![line.to_owned()])))
         }
-        // It ran, and says what is wrong.
+        // fsck ran and reported errors.
         Err(RunError::Exited { run, .. }) => Ok(Fsck::Damaged(run.last_lines)),
-        // Some kinds of damage crash it. SIGKILL comes from outside, whatever the filesystem holds.
+        // Some kinds of damage make fsck crash. SIGKILL does not depend on the filesystem.
         Err(RunError::Signalled { signal, run }) if signal != KILLED => {
-            let ending = format!("`{}` was ended by signal {signal}", run.program);
+            let ending = format!("`{}` was terminated by signal {signal}", run.program);
             Ok(Fsck::Damaged(std::iter::once(ending).chain(run.last_lines).collect()))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the program can look at a place inside a larger file.
+/// Whether the fsck program can check a filesystem at an offset in a file.
 pub(super) fn knows_offset(kind: Kind) -> bool {
     kind == Kind::Ext
 }

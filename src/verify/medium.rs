@@ -1,4 +1,4 @@
-//! What is read of published files that are no disks.
+//! The facts that are read from published files that are not disks.
 
 use super::boot_path::cd::{self, CdImage};
 use super::boot_path::{BootPaths, Disk, Volume};
@@ -10,20 +10,20 @@ use crate::plan::Firmware;
 
 pub struct MediumFacts {
     pub kind: MediumKind,
-    /// What is wrong with it as an archive.
+    /// Problems of the archive itself.
     pub damage: Vec<String>,
-    /// What starts it; nothing for what never boots.
+    /// The boot configuration; `None` for media that do not boot.
     pub start: Option<Start>,
-    /// Of a CD.
+    /// For a CD.
     pub boot_paths: BootPaths,
     pub system: Option<System>,
-    /// Why there is no system to look at.
+    /// Why the root tree could not be read.
     pub unreadable: Option<String>,
 }
 
-/// `host_marks` are texts that only the build host would have put there.
+/// Reads a medium. `host_marks` are strings that identify the build host.
 pub fn examine_medium(medium: Medium, host_marks: Vec<String>) -> Result<MediumFacts, Failure> {
-    /// There is one tree and no partition.
+    /// The number for a medium without partitions.
     const WHOLE: u32 = 0;
     let Medium { kind, root, damage, start, cd } = medium;
     let boot_paths = cd.as_deref().map(boot_paths).unwrap_or_default();
@@ -43,7 +43,8 @@ pub fn examine_medium(medium: Medium, host_marks: Vec<String>) -> Result<MediumF
     Ok(MediumFacts { kind, damage, start, boot_paths, system, unreadable })
 }
 
-/// The time of its last change, as loaders search for it. Source: ECMA-119, 8.4.27; GRUB 2.06, grub-core/fs/iso9660.c, grub_iso9660_uuid.
+/// The modification time of the CD, which boot loaders use as its UUID. Source: ECMA-119, 8.4.27; GRUB 2.06,
+/// grub-core/fs/iso9660.c, grub_iso9660_uuid.
 fn uuid_of_cd(cd: &Window) -> Option<String> {
     let mut digits = [0; 16];
     cd.read_at(&mut digits, 16 * 2048 + 830).ok()?;
@@ -53,9 +54,9 @@ fn uuid_of_cd(cd: &Window) -> Option<String> {
     Some(parts.join("-"))
 }
 
-/// On the CD's own filesystem, and on those that its boot catalogue offers.
+/// Follows the boot paths on the filesystem of the CD and on the images in its boot catalog.
 fn boot_paths(cd: &Cd) -> BootPaths {
-    /// Of a boot image for BIOS.
+    /// Number of bytes that are read of a BIOS boot image.
     const HEAD: usize = 64 << 10;
     let window = |range: &std::ops::Range<u64>| Window {
         file: &cd.file,

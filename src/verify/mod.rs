@@ -1,9 +1,9 @@
-//! Static verification: what an image says of itself, held against the rules of its formats, against its plan, and against
-//! what a published image must not contain. Nothing is mounted, nothing is written, nothing is booted, and how the image was
-//! built is not known.
+//! Static verification of images. An image is checked against the specifications of its formats, against its plan, and
+//! for contents that must not be published. Nothing is mounted, written or booted, and the image may come from any
+//! build tool.
 //!
-//! Two steps: [`examine`] reads everything into [`Facts`] (and has each filesystem looked at by its own fsck), [`judge`]
-//! runs the [`RULES`] over them. Rules are pure functions, one table; they cannot fail.
+//! There are two steps: [`examine`] reads everything into [`Facts`] and runs fsck on each filesystem; [`judge`] runs the
+//! [`RULES`] on the facts. Rules are pure functions in one table and cannot fail.
 
 pub mod boot_path;
 pub mod compare;

@@ -1,5 +1,5 @@
-//! What package managers say of the files that they installed: dpkg's MD5 sums, the digests in rpm's database, the hashes
-//! of swupd's manifests. Whichever of them the system has.
+//! Checksums of installed files, from dpkg's MD5 sums, the digests in rpm's database, and the hashes in swupd's
+//! manifests.
 
 use super::examine::unreadable;
 use super::system::System;
@@ -13,34 +13,36 @@ use sha2::{Sha256, Sha512};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files of its three formats: SQLite, NDB, Berkeley DB. Source: rpm, lib/backend.
+/// Files of the three rpm database formats: SQLite, NDB, Berkeley DB. Source: rpm, lib/backend.
 const RPM_FILES: [&str; 6] =
     ["rpmdb.sqlite", "rpmdb.sqlite-wal", "rpmdb.sqlite-shm", "Packages.db", "Index.db", "Packages"];
-/// A larger database is not copied.
+/// Larger database files are not copied, in bytes.
 const MOST: u64 = 512 << 20;
-/// Where swupd keeps manifests, by version below. Source: swupd-client, globals.c and its older releases.
+/// Directories with swupd's manifests, in one subdirectory per version. Source: swupd-client, globals.c and its older
+/// releases.
 const SWUPD: [&str; 2] = ["/var/lib/swupd/manifest", "/var/lib/swupd"];
 
-/// Gives a file's bytes by its path, if it is there and not larger than so many.
+/// Returns the content of a file, if it exists and is not larger than the limit.
 type ReadBytes<'r> = dyn Fn(&str, u64) -> Result<Option<Vec<u8>>, Failure> + 'r;
 
-/// What a file should be.
+/// The expected checksum of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expected {
-    /// Hexadecimal; its length says which kind of digest it is.
+    /// Hexadecimal; the length determines the algorithm.
     Digest(String),
     Object(ObjectHash),
 }
 
-/// What the packages of a system say of the programs and libraries that they brought.
+/// The expected checksums of programs and libraries, by path.
 #[derive(Debug, Default)]
 pub(super) struct PackageFiles(BTreeMap<String, Vec<Expected>>);
 
 impl PackageFiles {
-    /// Of whichever package managers the system has. What is damaged or cannot be read here says nothing: other rules do.
+    /// Reads the databases of all package managers in the system. Damaged files are skipped, because other rules report
+    /// them.
     ///
     /// # Errors
-    /// `scratch`, where rpm's database is copied to, could not be written; the host did not give what the image holds.
+    /// If the rpm database cannot be copied to `scratch`, or the host cannot read the image.
     pub(super) fn read<'w>(
         system: &System,
         scratch: &Path,
@@ -66,27 +68,27 @@ impl PackageFiles {
         Ok(files)
     }
 
-    /// Whether a file is as its package has it, and with which kind of digest that was told; nothing where no package
-    /// says a word of it.
+    /// Whether a file matches its package, and the name of the digest. `None` if no package has a checksum of it.
     pub(super) fn check(&self, path: &str, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
         let under_usr = path.strip_prefix("/usr");
         let under_root = format!("/usr{path}");
         let expected = self.0.get(path).or_else(|| self.0.get(under_usr?)).or_else(|| {
             self.0.get(&under_root).filter(|_| path.starts_with("/lib") || path.contains("bin/"))
         })?;
-        // What prelink changed is not what its package had, and rpm itself undoes it first. Source: prelink(8), --verify.
+        // prelink modifies files after installation; rpm reverts that before it verifies them. Source: prelink(8),
+        // --verify.
         if memchr::memmem::find(bytes, b".gnu.prelink_undo").is_some() {
             return None;
         }
-        // A path may be of several packages: for two architectures, or taken over from another.
+        // Several packages may contain the same path, for example for two architectures.
         let checks: Vec<_> =
             expected.iter().map(|expected| matches(expected, node, bytes)).collect::<Option<_>>()?;
         checks.iter().find(|(is_same, _)| *is_same).or(checks.first()).copied()
     }
 
     fn insert(&mut self, path: String, expected: Expected) {
-        let kept = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
-        if kept {
+        let is_relevant = path.contains("bin/") || path.contains(".so") || path.contains("/systemd/");
+        if is_relevant {
             self.0.entry(path).or_default().push(expected);
         }
     }
@@ -99,7 +101,7 @@ impl PackageFiles {
             let text = system.text(&format!("{INFO}/{name}")).unwrap_or_default();
             for (sum, path) in text.lines().filter_map(|line| line.split_once("  ")) {
                 let path = format!("/{path}");
-                // Another package's file is there in its place. Source: dpkg-divert(1).
+                // A diverted path has the file of another package. Source: dpkg-divert(1).
                 if !diversions.lines().any(|line| line == path) {
                     self.insert(path, Expected::Digest(sum.to_owned()));
                 }
@@ -107,8 +109,8 @@ impl PackageFiles {
         }
     }
 
-    /// Has rpm read a copy of the database: it writes into one that it only reads. Without rpm on this host nothing is
-    /// known.
+    /// Runs rpm on a copy of the database, because rpm also writes when it only queries. Without rpm on the host
+    /// nothing is checked.
     fn rpm(&mut self, system: &System, scratch: &Path, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
         const FORMAT: &str = "[%{FILEDIGESTS}\t%{FILEFLAGS:fflags}\t%{FILENAMES}\n]";
         let has =
@@ -130,7 +132,7 @@ impl PackageFiles {
             else {
                 continue;
             };
-            // Directories and links have none, and ghosts (`g`) are made by something else than the package.
+            // Directories and links have no digest, and ghost files (`g`) are not created by the package.
             if !digest.is_empty() && !flags.contains('g') {
                 self.insert(path.to_owned(), Expected::Digest(digest.to_owned()));
             }
@@ -138,7 +140,7 @@ impl PackageFiles {
         Ok(())
     }
 
-    /// The manifests that swupd left of the version that the system says it is.
+    /// Reads swupd's manifests for the version in os-release.
     fn swupd(&mut self, system: &System, bytes: &ReadBytes<'_>) -> Result<(), Failure> {
         let release = system.text("/usr/lib/os-release").unwrap_or_default();
         let Some(version) = release.lines().find_map(|line| line.strip_prefix("VERSION_ID=")) else {
@@ -163,7 +165,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Nothing if it cannot be told.
+/// Whether the content matches, and the name of the digest. `None` if that cannot be determined.
 fn matches(expected: &Expected, node: &Node, bytes: &[u8]) -> Option<(bool, &'static str)> {
     match expected {
         Expected::Digest(digest) => {
@@ -175,7 +177,7 @@ fn matches(expected: &Expected, node: &Node, bytes: &[u8]) -> Option<(bool, &'st
             };
             Some((own == *digest, name))
         }
-        // The hash of a file with extended attributes is not computed here.
+        // Hashes of files with extended attributes are not supported.
         Expected::Object(_) if !node.attributes.is_empty() => None,
         Expected::Object(hash) => {
             let attributes = Attributes {

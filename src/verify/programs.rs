@@ -1,5 +1,5 @@
-//! The programs that every boot to a login prompt runs, with the libraries that they load: whether each exists, can be executed, and
-//! matches its package's checksum.
+//! Checks the programs that every boot to a login prompt runs, and their libraries: whether each exists, can be
+//! executed, and matches the checksum of its package.
 
 use super::package_files::PackageFiles;
 use super::system::System;
@@ -8,12 +8,12 @@ use elf::ElfBytes;
 use elf::endian::AnyEndian;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a program is for.
+/// The purpose of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Process 1.
     Init,
-    /// What asks for a login, and what checks it.
+    /// The login prompt and the password check.
     Login,
     Shell,
 }
@@ -23,29 +23,31 @@ pub enum Role {
 pub struct ProgramFault {
     pub role: Role,
     pub path: String,
-    /// Lowercase, without full stop.
+    /// Starts in lower case, without a full stop.
     pub message: String,
-    /// A file is there, with other bytes than its package's.
+    /// The file exists, but its content differs from the package.
     pub is_checksum: bool,
 }
 
-/// Where the kernel looks for process 1, in this order; the shell that it starts last is none. Source: Linux, init/main.c, kernel_init.
+/// Paths where the kernel looks for init, in this order; its last resort, a shell, is not listed. Source: Linux,
+/// init/main.c, kernel_init.
 const INITS: &[&str] = &["/sbin/init", "/etc/init", "/bin/init"];
-/// Directories of libraries without a word of ld.so.conf. Source: ld.so(8); Debian's multiarch.
+/// Default library directories, without ld.so.conf. Source: ld.so(8); Debian's multiarch.
 const LIBRARIES: &[&str] =
     &["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
 /// Units that start a getty.
 const GETTYS: &[&str] =
     &["/usr/lib/systemd/system/serial-getty@.service", "/usr/lib/systemd/system/getty@.service"];
-/// No program or library of these is larger.
+/// Larger programs and libraries are not checked, in bytes.
 const MOST: u64 = 64 << 20;
-/// More libraries than this no program loads.
+/// The maximum number of libraries that are checked.
 const MOST_LIBRARIES: usize = 200;
 
-/// Looks at all of them. `init`: what the kernel's command line names; `packages`: what theirs say of them.
+/// Checks all of these programs. `init` is the path on the kernel command line, `packages` contains the checksums of
+/// packages.
 ///
 /// # Errors
-/// The host did not give what the image holds.
+/// If the host cannot read the image.
 pub(super) fn faults<'w>(
     system: &System,
     init: Option<&str>,
@@ -84,10 +86,10 @@ struct Look<'s, F> {
     system: &'s System,
     window: F,
     packages: &'s PackageFiles,
-    /// Without links on the way.
+    /// The path of each node, without symbolic links.
     paths: BTreeMap<NodeId, String>,
     seen: BTreeSet<NodeId>,
-    /// Names of libraries.
+    /// Names of libraries that are already loaded.
     loaded: BTreeSet<String>,
     faults: Vec<ProgramFault>,
 }
@@ -97,7 +99,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         self.faults.push(ProgramFault { role, path: path.to_owned(), message, is_checksum: false });
     }
 
-    /// `depth`: how many scripts led here.
+    /// Checks a program. `depth` is the number of scripts whose interpreters led to it.
     fn program(&mut self, role: Role, path: &str, depth: usize) -> Result<(), ReadError> {
         let Some(id) = self.system.tree.find(path) else {
             let message = match self.system.tree.find_itself(path).map(|id| &self.system.tree.nodes[id].body)
@@ -130,7 +132,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         }
         let bytes = match read_file(&window, node, MOST) {
             Ok(bytes) => bytes,
-            // Others say so.
+            // Reported by other rules.
             Err(ReadError::Damaged { .. } | ReadError::Unsupported(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
@@ -142,11 +144,11 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
             let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let line = String::from_utf8_lossy(line).trim().to_owned();
             let interpreter = line.split_whitespace().next().unwrap_or_default();
-            // Source: Linux, fs/exec.c: more than a few lead to each other.
+            // The kernel limits chains of interpreters. Source: Linux, fs/exec.c.
             if depth < 4 && interpreter.starts_with('/') {
                 return self.program(role, interpreter, depth + 1);
             }
-            self.fault(role, path, format!("{path} has no interpreter: `#!{line}`"));
+            self.fault(role, path, format!("{path} has no valid interpreter: `#!{line}`"));
             return Ok(());
         }
         match Needs::of(&bytes) {
@@ -171,7 +173,8 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         Ok(())
     }
 
-    /// All that a file names, then what those name: a library that is loaded already is not searched for. Source: ld.so(8).
+    /// Checks the libraries of a file, then their libraries. Libraries that are already loaded are not searched again.
+    /// Source: ld.so(8).
     fn libraries(&mut self, role: Role, by: &str, needs: &Needs) -> Result<(), ReadError> {
         let mut found = Vec::new();
         for name in &needs.libraries {
@@ -184,7 +187,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
                     found.push(place);
                 }
                 None if self.loaded.contains(name) || self.has_more_directories() => {}
-                None => self.fault(role, by, format!("{by} needs the library {name}, which is missing")),
+                None => self.fault(role, by, format!("missing library {name}, needed by {by}")),
             }
         }
         for (path, id) in found {
@@ -195,14 +198,14 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         Ok(())
     }
 
-    /// Beside those that every system has.
+    /// Whether ld.so.conf.d adds directories that are not in `LIBRARIES`.
     fn has_more_directories(&self) -> bool {
         let names = self.system.list("/etc/ld.so.conf.d");
         names.iter().any(|name| !name.contains("linux-gnu") && name != "libc.conf")
     }
 }
 
-/// What an ELF program or library loads.
+/// The interpreter and libraries that an ELF file loads.
 struct Needs {
     interpreter: Option<String>,
     libraries: Vec<String>,
@@ -210,24 +213,24 @@ struct Needs {
 }
 
 impl Needs {
-    /// `Err`: why it cannot be executed, behind its path.
+    /// `Err`: why the file cannot be executed, to be printed after its path.
     fn of(bytes: &[u8]) -> Result<Needs, String> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err("is neither an ELF program nor a script".to_owned());
         }
-        let file = ElfBytes::<AnyEndian>::minimal_parse(bytes)
-            .map_err(|_| "is damaged: its ELF header".to_owned())?;
+        let file =
+            ElfBytes::<AnyEndian>::minimal_parse(bytes).map_err(|_| "has a damaged ELF header".to_owned())?;
         // Source: System V ABI, e_machine; a 64-bit kernel runs both.
         if ![elf::abi::EM_X86_64, elf::abi::EM_386].contains(&file.ehdr.e_machine) {
-            return Err(format!("is for another processor (ELF machine {})", file.ehdr.e_machine));
+            return Err(format!("is for another architecture (ELF machine {})", file.ehdr.e_machine));
         }
-        let damaged = || "is damaged: its program headers".to_owned();
+        let damaged = || "has damaged ELF program headers".to_owned();
         let segments = file.segments().ok_or_else(damaged)?;
         let mut needs = Needs { interpreter: None, libraries: Vec::new(), search: Vec::new() };
         for segment in segments.iter() {
             let end = segment.p_offset.checked_add(segment.p_filesz);
             if end.is_none_or(|end| end > bytes.len() as u64) {
-                return Err(format!("is truncated: it has {} bytes", bytes.len()));
+                return Err(format!("is truncated after {} bytes", bytes.len()));
             }
             if segment.p_type == elf::abi::PT_INTERP {
                 let text = &bytes[segment.p_offset as usize..(segment.p_offset + segment.p_filesz) as usize];
@@ -238,7 +241,7 @@ impl Needs {
         let Some(dynamic) = file.dynamic().map_err(|_| damaged())? else { return Ok(needs) };
         let strings =
             dynamic.iter().find(|entry| entry.d_tag == elf::abi::DT_STRTAB).map(|entry| entry.d_ptr());
-        // The table's place in memory, found in the file by the segment that it is loaded with.
+        // The address of the string table is converted to a file offset by the segment that contains it.
         let place = strings.and_then(|address| {
             let segment = segments.iter().find(|segment| {
                 segment.p_type == elf::abi::PT_LOAD
@@ -275,7 +278,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_program_names_what_it_loads() {
+    fn interpreter_and_libraries_are_read() {
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let needs = Needs::of(&own).unwrap();
         assert!(needs.interpreter.is_some_and(|path| path.contains("ld-linux")));
@@ -284,12 +287,12 @@ mod tests {
         assert!(Needs::of(b"#no").is_err() && Needs::of(b"\x7fELF").is_err());
         let mut other = own.clone();
         other[18..20].copy_from_slice(&183_u16.to_le_bytes());
-        assert!(Needs::of(&other).is_err_and(|why| why.contains("another processor (ELF machine 183)")));
+        assert!(Needs::of(&other).is_err_and(|why| why.contains("another architecture (ELF machine 183)")));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
             let _ = Needs::of(&[&b"\x7fELF\x02\x01\x01"[..], &bytes].concat());
         }
     }

@@ -1,4 +1,4 @@
-//! Rules of verification and their findings.
+//! Verification rules and their findings.
 
 use super::facts::Facts;
 use super::medium::MediumFacts;
@@ -6,14 +6,14 @@ use super::system::System;
 use crate::finding::{Added, Level, RuleText};
 use serde::Serialize;
 
-/// One rule: its name is printed with each finding and explained by `ister explain`.
+/// A rule. Its name is printed with each finding and can be passed to `ister explain`.
 #[derive(Debug)]
 pub struct Rule {
     pub name: &'static str,
-    /// What it finds, in a few words.
+    /// Short description of the problem.
     pub summary: &'static str,
     pub level: Level,
-    /// What happens to an image that has it, and where it is written how things should be.
+    /// The consequence of the problem, and the specification or manual that the rule is based on.
     pub why: &'static str,
     pub check: Check,
 }
@@ -24,23 +24,23 @@ impl Rule {
     }
 }
 
-/// What a rule looks at.
+/// The kind of image that a rule checks.
 #[derive(Debug)]
 pub enum Check {
-    /// A disk, with whatever is installed on it.
+    /// A disk and the system installed on it.
     Disk(fn(&Facts, &mut Findings)),
-    /// An installed system, wherever it is.
+    /// An installed system, on a disk or on another medium.
     System(fn(&System, &mut Findings)),
     /// A published file that is not a disk image.
     Medium(fn(&MediumFacts, &mut Findings)),
 }
 
-/// A place in an image; empty: the image as a whole.
+/// A location in an image; empty for the image as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     pub partition: Option<u32>,
-    /// Absolute, in the running system's view.
+    /// Absolute path in the running system.
     pub path: Option<String>,
 }
 

@@ -1,10 +1,10 @@
-//! The installed system as it will see itself: the trees of its partitions, mounted into each other.
+//! The installed system: the trees of its partitions, mounted into each other as they are at run time.
 
 use super::programs::ProgramFault;
 use crate::disk::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
 use std::collections::BTreeMap;
 
-/// Files that rules read: configuration, what boots, and small texts where a build could have left its marks.
+/// Files that rules read: configuration, boot files, and small text files where a build could leave traces.
 const DIRECTORIES: &[&str] = &[
     "/etc/",
     "/home/",
@@ -17,32 +17,32 @@ const DIRECTORIES: &[&str] = &[
     "/usr/lib/systemd/system/",
     "/usr/lib/pam.d/",
 ];
-/// One that is read wherever it is: what a kernel needs no modules for.
+/// The list of built-in modules is read for every kernel.
 const BUILT_IN: &str = "/modules.builtin";
-/// Larger, and read to its end.
+/// Large files that are read completely, up to `LONGEST`.
 const LISTS: &[&str] = &["/var/lib/dpkg/status"];
 const LONGEST: u64 = 32 << 20;
-/// Of text files no more is read.
+/// Size limit of other text files, in bytes.
 const SMALL: u64 = 256 << 10;
-/// Of kernels, initramfs images and loaders so much.
+/// Number of bytes that are read of kernels, initramfs images and boot loaders.
 const HEAD: u64 = 1 << 20;
 
-/// One tree of all, and the texts of the files that rules read.
+/// The tree of all mounted filesystems, and the contents of the files that rules read.
 pub struct System {
     pub tree: Tree,
     /// The partition number of the root filesystem.
     pub root: u32,
-    /// Where each further partition was found to be mounted.
+    /// Mount points of the other partitions.
     pub mounts: Vec<Mounted>,
-    /// Where each partition's nodes begin in the tree, in rising order.
+    /// The first node of each partition in the tree, in ascending order.
     origins: Vec<(NodeId, u32)>,
-    /// What small files hold, by node.
+    /// Contents of small files, by node.
     pub texts: BTreeMap<NodeId, Vec<u8>>,
-    /// Partitions whose filesystem knows no modes: what mounts them gives them.
+    /// Partitions whose filesystem stores no modes; the mount options define them.
     pub without_modes: Vec<u32>,
-    /// Texts that only the build host would have put there: its paths, its name.
+    /// Strings that identify the build host, such as its paths and host name.
     pub host_marks: Vec<String>,
-    /// What is wrong with the programs that every boot runs.
+    /// Problems of the programs that run at every boot.
     pub faults: Vec<ProgramFault>,
 }
 
@@ -53,7 +53,7 @@ pub struct Mounted {
 }
 
 impl System {
-    /// With the root's tree only.
+    /// A system with only the root filesystem.
     pub fn new(root: u32, tree: Tree) -> System {
         System {
             tree,
@@ -67,7 +67,7 @@ impl System {
         }
     }
 
-    /// Puts another partition's tree in the place of a directory. `false` if there is no such directory.
+    /// Mounts the tree of another partition at a directory. Returns `false` if the directory does not exist.
     pub fn mount(&mut self, at: &str, partition: u32, tree: Tree) -> bool {
         let Some(place) = self.tree.find(at) else { return false };
         if !matches!(self.tree.nodes[place].body, Body::Directory(_)) || tree.nodes.is_empty() {
@@ -81,17 +81,17 @@ impl System {
             }
             self.tree.nodes.push(node);
         }
-        // The directory itself is hidden: its names are now those of the other root.
+        // The root of the mounted tree replaces the directory.
         let top = self.tree.nodes[base].clone();
         self.tree.nodes[place] = top;
         self.mounts.push(Mounted { at: at.to_owned(), partition });
         true
     }
 
-    /// Reads the texts that were not read yet: of each partition from where its bytes are.
+    /// Reads the files that were not read yet. `window` returns the bytes of a partition.
     ///
     /// # Errors
-    /// The host did not give what the image holds. What is damaged in the image itself is left out: others say so.
+    /// If the host cannot read the image. Damaged files are skipped, because other rules report them.
     pub fn read_texts<'w>(&mut self, window: impl Fn(u32) -> Option<Window<'w>>) -> Result<(), ReadError> {
         let mut read = BTreeMap::new();
         for (path, id) in self.tree.paths() {
@@ -128,7 +128,7 @@ impl System {
         Ok(())
     }
 
-    /// The partition that a node lies in.
+    /// The partition that contains a node.
     pub fn partition_of(&self, id: NodeId) -> u32 {
         let after = self.origins.partition_point(|(start, _)| *start <= id);
         self.origins[after.saturating_sub(1)].1
@@ -142,7 +142,7 @@ impl System {
         self.tree.find(path).is_some()
     }
 
-    /// A file's text, if it is one that was read.
+    /// The text of a file, if it was read.
     pub fn text(&self, path: &str) -> Option<String> {
         self.bytes(path).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
@@ -151,7 +151,7 @@ impl System {
         self.texts.get(&self.tree.find(path)?).map(Vec::as_slice)
     }
 
-    /// Names in a directory, sorted; empty if there is none.
+    /// Sorted names in a directory; empty if it does not exist.
     pub fn list(&self, path: &str) -> Vec<String> {
         match self.node(path).map(|node| &node.body) {
             Some(Body::Directory(entries)) => {

@@ -1,4 +1,4 @@
-//! Good images, and ways into their bytes.
+//! Intact images, and helpers to change their contents.
 
 use super::run;
 use crate::common::system::{install, make, plan};
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An image, its plan, and a copy that each test may break.
+/// An intact image and its plan. Tests damage copies of it.
 pub(super) struct Good {
     pub(super) directory: tempfile::TempDir,
     pub(super) image: PathBuf,
@@ -33,13 +33,13 @@ impl Good {
         &self.plan.disks[0]
     }
 
-    /// Bytes from the image's start to the partition's.
+    /// Offset of a partition in the image, in bytes.
     pub(super) fn offset(&self, number: u32) -> u64 {
         let partition = self.disk().partitions.iter().find(|p| p.number == number).unwrap();
         self.disk().offset(partition).0
     }
 
-    /// What verification finds in a copy that was damaged; the copy has the plan beside it.
+    /// Damages a copy of the image, with its plan next to it, and returns the findings of `ister verify`.
     pub(super) fn damaged(&self, damage: &dyn Fn(&Good, &Path)) -> Vec<String> {
         let copy = self.directory.path().join("damaged.img");
         run("cp", &["--sparse=always", self.image.to_str().unwrap(), copy.to_str().unwrap()]);
@@ -49,24 +49,24 @@ impl Good {
         verify(&copy, &[])
     }
 
-    /// Runs `command` of debugfs on the root filesystem.
+    /// Runs a debugfs command on the root filesystem.
     pub(super) fn debugfs(&self, image: &Path, command: &str) {
         let device = format!("{}?offset={}", image.display(), self.offset(3));
         run("debugfs", &["-w", "-R", command, &device]);
     }
 
-    /// Puts a text in the place of a file of the root filesystem.
+    /// Writes a file in the root filesystem, or replaces it.
     pub(super) fn put(&self, image: &Path, path: &str, content: &[u8], mode: &str) {
         let host = self.directory.path().join("put");
         std::fs::write(&host, content).unwrap();
         let device = format!("{}?offset={}", image.display(), self.offset(3));
-        // There may be none.
+        // Fails if the file does not exist.
         let _ = Command::new("/sbin/debugfs").args(["-w", "-R", &format!("rm {path}"), &device]).output();
         self.debugfs(image, &format!("write {} {path}", host.display()));
         self.debugfs(image, &format!("set_inode_field {path} mode {mode}"));
     }
 
-    /// The ESP, as mtools name it.
+    /// The ESP in the syntax of mtools.
     pub(super) fn esp(&self, image: &Path) -> String {
         format!("{}@@{}", image.display(), self.offset(1))
     }
@@ -83,7 +83,7 @@ impl Good {
         std::fs::read(host).unwrap()
     }
 
-    /// To the kernel's command line.
+    /// Adds an option to the kernel command line.
     pub(super) fn add_option(&self, image: &Path, option: &str) {
         let (name, entry) = self.entry(image);
         self.put_in_esp(image, &name, format!("{entry}options {option}\n").as_bytes());
@@ -117,7 +117,7 @@ pub(super) fn size(image: &Path) -> u64 {
     image.metadata().unwrap().len()
 }
 
-/// Changes entries of both tables and makes the checksums right again: a table that is valid and wrong.
+/// Changes the entries of both tables and updates the checksums.
 pub(super) fn change_entries(image: &Path, change: &dyn Fn(&mut [u8])) {
     let file = open(image);
     let size = size(image);

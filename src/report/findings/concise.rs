@@ -1,4 +1,4 @@
-//! One line a finding: `file:line:column: level[rule] message`, which editors and `grep` can read. Of an image
+//! One line per finding: `file:line:column: level[rule] message`, which editors and `grep` can read. Of an image
 //! `image: partition 3, /etc/fstab: level[rule] message`.
 
 use super::Report;

@@ -1,11 +1,11 @@
-//! Findings as compilers show them.
+//! Findings in the style of compilers.
 
 use crate::lint::{Finding, Level};
 use crate::plan::Refusal;
 use crate::template::{Node, SourceText, Span, without_secrets};
 use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 
-/// As compilers show them: place, source line, what is wrong, what to do. One text for all findings of a file.
+/// Renders all findings of a file: place, source line, message, help.
 pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], colour: bool) -> String {
     if findings.is_empty() {
         return String::new();
@@ -30,8 +30,9 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
         .collect()
 }
 
-/// Why a well-formed template cannot become an image.
-/// `stage`: what was being done, in brackets behind `error`.
+/// Renders why an image cannot be built from a valid template. `stage` is the step that failed; it is printed in
+/// brackets after
+/// `error`.
 pub fn refusals_human(
     source: &SourceText,
     root: &Node,
@@ -74,7 +75,8 @@ fn show(source: &SourceText, colour: bool, shown: Shown) -> String {
         Level::Warning => Title::WARNING,
         Level::Note => Title::NOTE,
     };
-    // Each place with the lines it stands on, and no more: the text may be large. Places near each other share them.
+    // Only the lines around each place are rendered, because the file may be large. Places that are near each other
+    // share a window.
     let mut windows: Vec<Window> = Vec::new();
     let primary = (shown.span, None);
     let labels = shown.labels.iter().map(|(span, text)| (*span, Some(text.as_str())));
@@ -94,17 +96,17 @@ fn show(source: &SourceText, colour: bool, shown: Shown) -> String {
     format!("{}\n\n", renderer.render(&[group]))
 }
 
-/// More lines than this between two places, and each is shown by itself.
+/// Places with more lines than this between them are shown separately.
 const NEAR: usize = 12;
 
-/// A longer line is cut to what is around the place.
+/// A longer line is shortened to the part around the place.
 const LONGEST_LINE: usize = 400;
 
-/// Some lines of the source, and the places on them.
+/// Some lines of the source, and the places in them.
 struct Window<'a> {
-    /// First and last, counted from 0.
+    /// First and last line, starting at 0.
     lines: (usize, usize),
-    /// The place without a label is what the finding is about.
+    /// The place without a label is that of the finding.
     places: Vec<(Span, Option<&'a str>)>,
 }
 
@@ -131,7 +133,7 @@ impl<'a> Window<'a> {
         }
         let within = |span: Span| {
             let from = span.start.clamp(start, end);
-            // An empty span is a place between two characters: the next one is underlined.
+            // For an empty span, which is between two characters, the next character is underlined.
             from - start..span.end.clamp(from, end) - start
         };
         let mut snippet =

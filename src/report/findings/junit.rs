@@ -1,4 +1,4 @@
-//! JUnit XML, as CI systems read it: a test case for each template, failed where there are errors.
+//! JUnit XML for CI systems: one test case per template, which fails if there are errors.
 
 use super::Checked;
 use crate::finding::Level;
@@ -31,7 +31,7 @@ pub(super) fn junit(files: &[Checked]) -> String {
     render("ister lint", [suite])
 }
 
-/// Passed, unless there are lines that say otherwise.
+/// A failed status with these lines, or success if there are none.
 pub(in crate::report) fn failed(kind: &str, message: &str, lines: &str) -> TestCaseStatus {
     if lines.is_empty() {
         return TestCaseStatus::success();
@@ -41,7 +41,7 @@ pub(in crate::report) fn failed(kind: &str, message: &str, lines: &str) -> TestC
     status
 }
 
-/// A test case about a file.
+/// A test case for a file.
 pub(in crate::report) fn case(
     class: &str,
     name: &str,
@@ -61,10 +61,10 @@ pub(in crate::report) fn case(
 pub(crate) fn render(name: &str, suites: impl IntoIterator<Item = TestSuite>) -> String {
     let mut report = Report::new(name);
     report.add_test_suites(suites);
-    report.to_string().expect("text and numbers always have a form in XML")
+    report.to_string().expect("text and numbers can be serialized as XML")
 }
 
-/// With a sign in place of what XML 1.0 cannot hold, which would be left out. Source: XML 1.0, section 2.2.
+/// Replaces characters that are invalid in XML 1.0, which would otherwise be dropped. Source: XML 1.0, section 2.2.
 pub(crate) fn visible(text: &str) -> String {
     let is_lost =
         |c: char| c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}');

@@ -1,4 +1,4 @@
-//! Findings of `lint` and `verify`, one file a format. What is formatted implements [`Report`]; formats show the findings in the
+//! Findings of `lint` and `verify`, one file per format. What is formatted implements [`Report`]; formats show the findings in the
 //! order they come in.
 
 mod concise;

@@ -1,4 +1,4 @@
-//! How often each rule fired.
+//! The number of findings per rule.
 
 use super::Checked;
 use crate::report::Table;
@@ -6,7 +6,7 @@ use crate::template::Safety;
 use std::collections::BTreeMap;
 
 pub fn statistics(files: &[Checked]) -> String {
-    // By rule: findings, and those with a safe and with an unsafe fix.
+    // By rule: all findings, those with a safe fix, and those with an unsafe fix.
     let mut counts: BTreeMap<&str, (usize, usize, usize, &str)> = BTreeMap::new();
     for finding in files.iter().flat_map(|file| &file.linted.findings) {
         let entry = counts.entry(finding.rule).or_insert((0, 0, 0, finding.level.name()));

@@ -1,18 +1,18 @@
-//! A boot's own page: what it ran on, how long each stage took, the screen, and the serial console with the lines that prove
-//! how it ended.
+//! The page of a boot: the machine, the duration of each stage, the screenshot, and the serial console with the
+//! deciding lines highlighted.
 
 use super::index::trend_of;
 use super::{BootFiles, Site, chart, document, words};
 use crate::imagetest::{BootRecord, Record, StepRecord};
 use maud::{Markup, html};
 
-/// Directories between a boot's page and the site's top: type and report.
+/// Number of directories between the page and the top of the site: image type and report.
 const DEPTH: usize = 2;
 
 pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {
     let none = BootFiles::default();
     let files = site.files.get(&boot.report).unwrap_or(&none);
-    let marked = proving(&files.serial, &step.lines);
+    let marked = deciding(&files.serial, &step.lines);
     let hardware = &boot.hardware;
     let processors = match hardware.cpus {
         1 => "1 processor".to_owned(),
@@ -21,22 +21,22 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
     let facts = [
         ("type", record.kind.clone()),
         ("file", boot.file.clone()),
-        ("started by", words::start(boot)),
+        ("boot method", words::start(boot)),
         ("disk", words::disk(boot)),
         ("network card", hardware.network_card.name()),
         ("machine", format!("{processors}, {} MiB", hardware.memory)),
         ("accelerator", boot.accelerator.to_string()),
-        ("ended after", words::seconds(boot.seconds)),
+        ("duration", words::seconds(boot.seconds)),
     ];
     let body = html! {
         header {
-            p { a href={ (("../").repeat(DEPTH)) "index.html" } { "← run " (site.run.results.run.id) } }
+            p { a href={ (("../").repeat(DEPTH)) "index.html" } { "← overview of run " (site.run.results.run.id) } }
             h1 { (boot.file) " " (words::badge(step.outcome)) }
             p { b { (step.what) } @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } }
             @if let Some(advice) = &boot.advice { p class="alert" { (advice) } }
-            @for line in &boot.look_at { p { "Look at " code { (line) } } }
+            @for line in &boot.look_at { p { "Check " code { (line) } } }
             @if !step.earlier.is_empty() {
-                p { "Earlier attempts ended by the host's fault: " (step.earlier.join(", ")) "." }
+                p { "Earlier attempts failed because of the host: " (step.earlier.join(", ")) "." }
             }
         }
         main {
@@ -44,10 +44,10 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
             section {
                 h2 { "Machine" }
                 dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
-                p { "Repeat it: " code { (step.command) } }
+                p { "Reproduce: " code { (step.command) } }
             }
             section {
-                h2 { "What proves it" }
+                h2 { "Deciding lines" }
                 ul class="proof" {
                     @for (line, number) in step.lines.iter().zip(&marked) {
                         li {
@@ -61,15 +61,15 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
             }
             @if files.has_boot_paths {
                 section {
-                    h2 { "How it boots" }
-                    p class="quiet" { "What each firmware finds on it, as verification read it before the boot." }
-                    img class="screen" src=(BootFiles::BOOT_PATHS) alt="loaders, entries, kernels and command lines" loading="lazy";
+                    h2 { "Boot paths" }
+                    p class="quiet" { "What each firmware finds in the image, as determined by verification before the boot." }
+                    img class="screen" src=(BootFiles::BOOT_PATHS) alt="boot loaders, entries, kernels and command lines" loading="lazy";
                 }
             }
             @if files.has_screen {
                 section {
                     h2 { "Screen" }
-                    img class="screen" src="screen.png" alt="the screen when it ended" loading="lazy";
+                    img class="screen" src="screen.png" alt="screenshot at the end of the boot" loading="lazy";
                 }
             }
             (serial_console(files, &marked))
@@ -78,7 +78,7 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
     document(&format!("{}: {}", boot.file, step.what), DEPTH, &body)
 }
 
-/// How long each stage took, and did before.
+/// The duration of each stage, and the trend.
 fn stages(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) -> Markup {
     html! {
         section {
@@ -98,19 +98,19 @@ fn stages(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) ->
                     }
                 }
             }
-            p { "Before: " (trend_of(site, &record.kind, &step.name)) }
+            p { "Previous runs: " (trend_of(site, &record.kind, &step.name)) }
         }
     }
 }
 
-/// With the proving lines marked.
+/// The serial console, with the deciding lines highlighted.
 fn serial_console(files: &BootFiles, marked: &[Option<usize>]) -> Markup {
     html! {
         section {
             h2 { "Serial console" }
-            @if files.serial.is_empty() { p class="quiet" { "Nothing was said." } }
+            @if files.serial.is_empty() { p class="quiet" { "No output." } }
             @if files.left_out > 0 {
-                p class="quiet" { "The end of it; all is in " a href="serial.log" { "serial.log" } "." }
+                p class="quiet" { "Only the end is shown. Complete log: " a href="serial.log" { "serial.log" } }
             }
             pre class="serial" {
                 @for (index, line) in files.serial.iter().enumerate() {
@@ -124,8 +124,8 @@ fn serial_console(files: &BootFiles, marked: &[Option<usize>]) -> Markup {
     }
 }
 
-/// Where each proving line stands in the log: the last ones of that text, since the end is what they prove.
-fn proving(serial: &[String], lines: &[String]) -> Vec<Option<usize>> {
+/// The position of each deciding line in the log. If a line occurs several times, its last occurrence is used.
+fn deciding(serial: &[String], lines: &[String]) -> Vec<Option<usize>> {
     let mut before = serial.len();
     let mut places: Vec<Option<usize>> = lines
         .iter()
@@ -140,7 +140,7 @@ fn proving(serial: &[String], lines: &[String]) -> Vec<Option<usize>> {
     places
 }
 
-/// HTML has no way to write most control characters.
+/// Replaces control characters, most of which are not allowed in HTML.
 fn clean(line: &str) -> String {
     line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
@@ -150,11 +150,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proving_lines_are_the_last_of_their_kind_in_order() {
+    fn deciding_lines_are_the_last_occurrences_in_order() {
         let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         let serial = text(&["a", "b", "a", "b ", "c"]);
-        assert_eq!(proving(&serial, &text(&["a", "b"])), [Some(2), Some(3)]);
-        assert_eq!(proving(&serial, &text(&["x", "c"])), [None, Some(4)]);
-        assert_eq!(proving(&[], &text(&["x"])), [None]);
+        assert_eq!(deciding(&serial, &text(&["a", "b"])), [Some(2), Some(3)]);
+        assert_eq!(deciding(&serial, &text(&["x", "c"])), [None, Some(4)]);
+        assert_eq!(deciding(&[], &text(&["x"])), [None]);
     }
 }

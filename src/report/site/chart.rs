@@ -1,4 +1,4 @@
-//! Pictures: how long the stages of a boot took, and how a number went from run to run.
+//! Charts: the stages of a boot, and the trend of a value over several runs.
 
 use super::words;
 use crate::boot::StageTime;
@@ -8,7 +8,8 @@ use maud::{Markup, html};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 28.0;
 
-/// A boot as one bar, a colour a stage; `longest` is what fills the whole width, so that bars can be compared.
+/// A boot as a bar with one colour per stage. `longest` is the duration that fills the width, so that bars can be
+/// compared.
 pub(super) fn stages(stages: &[StageTime], longest: f64) -> Markup {
     let scale = WIDTH / longest.max(0.1);
     let total: f64 = stages.iter().map(|time| time.took).sum();
@@ -36,7 +37,7 @@ const TREND_WIDTH: f64 = 160.0;
 const TREND_HEIGHT: f64 = 32.0;
 const EDGE: f64 = 4.0;
 
-/// A line from run to run, its scale from zero; what did not pass has a mark.
+/// A line chart over several runs, with a scale that starts at zero. Runs that did not pass are marked.
 pub(super) fn trend(points: &[Point]) -> Markup {
     let most = points.iter().map(|point| point.value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let step = (TREND_WIDTH - 2.0 * EDGE) / (points.len().max(2) - 1) as f64;

@@ -1,4 +1,4 @@
-//! The front page: types × formats × firmware, what is wrong, what has changed, how it goes.
+//! The overview: problems, a matrix of types, formats and firmware, changes, and trends.
 
 use super::chart::{self, Point};
 use super::{Site, boots, document, words};
@@ -14,13 +14,13 @@ pub(super) fn page(site: &Site) -> Markup {
     let good = results.types.iter().filter(|record| record.is_good()).count();
     let body = html! {
         header {
-            h1 { "Image types: " (good) " of " (results.run.planned.len()) " good" }
+            h1 { "Image types: " (good) " of " (results.run.planned.len()) " passed" }
             p class="quiet" {
                 "run " b { (results.run.id) } " · " (words::moment(&results.run.started)) " UTC · "
                 (words::seconds(results.run.seconds)) " · ister " (results.run.ister)
                 @if let Some(revision) = &results.run.revision {
                     " · commit " code { (words::short(revision)) }
-                    @if words::is_changed(revision) { " with changes" }
+                    @if words::is_changed(revision) { " with uncommitted changes" }
                 }
             }
             p {
@@ -35,7 +35,7 @@ pub(super) fn page(site: &Site) -> Markup {
         main {
             (wrong(site))
             section {
-                h2 { "Types × formats × firmware" }
+                h2 { "Results by type, format and firmware" }
                 (matrix(site))
             }
             section {
@@ -49,23 +49,23 @@ pub(super) fn page(site: &Site) -> Markup {
     document(&format!("ister: run {}", results.run.id), 0, &body)
 }
 
-/// A run that is not whole must not look like one.
+/// Alerts for missing shards and results, so that an incomplete run is noticed.
 fn lost(site: &Site) -> Markup {
     let run = site.run;
     html! {
         @if !run.absent.is_empty() {
             p class="alert" {
-                "Nothing is known of shard "
+                "No results from shard "
                 (run.absent.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")) "."
             }
         }
         @if !run.missing.is_empty() {
-            p class="alert" { "Planned, but without a result: " (run.missing.join(", ")) "." }
+            p class="alert" { "No result for planned types: " (run.missing.join(", ")) "." }
         }
     }
 }
 
-/// Everything that is not good, with its cause.
+/// All steps that did not pass, with the cause.
 fn wrong(site: &Site) -> Markup {
     let bad: Vec<(&Record, &StepRecord)> = site
         .run
@@ -78,7 +78,7 @@ fn wrong(site: &Site) -> Markup {
     html! {
         @if !bad.is_empty() {
             section {
-                h2 { "What is wrong" }
+                h2 { "Problems" }
                 @for (record, step) in bad {
                     article class="wrong" id={ (record.kind) "-" (step.kind.name()) } {
                         h3 { (record.kind) ": " (step.name) " " (words::badge(step.outcome)) }
@@ -86,8 +86,8 @@ fn wrong(site: &Site) -> Markup {
                         @if let Some(advice) = step.boot.as_ref().and_then(|boot| boot.advice.as_ref()) { p { (advice) } }
                         @for line in step.boot.iter().flat_map(|boot| &boot.look_at) { p { code { (line) } } }
                         @if !step.lines.is_empty() { pre { @for line in &step.lines { (line) "\n" } } }
-                        p { "Repeat it: " code { (step.command) } }
-                        @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "serial log and screen" } } }
+                        p { "Reproduce: " code { (step.command) } }
+                        @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "Boot report of " (boot.file) } } }
                     }
                 }
             }
@@ -95,7 +95,7 @@ fn wrong(site: &Site) -> Markup {
     }
 }
 
-/// A row for each format of a type, a column for each way to start it.
+/// A table with one row per type and format, and one column per boot method.
 fn matrix(site: &Site) -> Markup {
     let starts: BTreeSet<String> = boots(site).map(|(_, _, boot)| words::start(boot)).collect();
     html! {
@@ -120,7 +120,7 @@ fn matrix(site: &Site) -> Markup {
 
 fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
     let formats: BTreeSet<&str> = record.files.iter().map(|file| file.format.as_str()).collect();
-    // What was not built has none, and a row all the same.
+    // A type that was not built has no formats, but still gets a row.
     let formats: Vec<&str> = if formats.is_empty() { vec![""] } else { formats.into_iter().collect() };
     html! {
         @for (index, format) in formats.iter().enumerate() {
@@ -156,7 +156,7 @@ fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
     }
 }
 
-/// The steps that a type's files of a format went through.
+/// The steps for the files of a type with a given format.
 fn about<'r>(record: &'r Record, format: &str) -> impl Iterator<Item = &'r StepRecord> {
     let names: Vec<&str> =
         record.files.iter().filter(|file| file.format == format).map(|file| file.name.as_str()).collect();
@@ -183,8 +183,8 @@ fn boot_table(site: &Site) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "boot" }
-                        th scope="col" { "came to" }
-                        th scope="col" { "after" }
+                        th scope="col" { "result" }
+                        th scope="col" { "duration" }
                         th scope="col" { "stages" }
                         th scope="col" { "trend" }
                         th scope="col" { "flaky" }
@@ -197,8 +197,8 @@ fn boot_table(site: &Site) -> Markup {
                                 a href={ (boot.report) "/index.html" } { (boot.file) } br;
                                 span class="quiet" { (words::start(boot)) ", " (words::disk(boot)) }
                             }
-                            td data-label="came to" { (words::badge(step.outcome)) " " (step.what) }
-                            td data-label="after" { (words::seconds(boot.seconds)) }
+                            td data-label="result" { (words::badge(step.outcome)) " " (step.what) }
+                            td data-label="duration" { (words::seconds(boot.seconds)) }
                             td data-label="stages" class="picture" { (chart::stages(&boot.stages, longest)) }
                             td data-label="trend" { (trend_of(site, &record.kind, &step.name)) }
                             td data-label="flaky" { (often(site, &record.kind, &step.name)) }
@@ -236,10 +236,10 @@ fn often(site: &Site, kind: &str, step: &str) -> Markup {
     html! { @if times > 0 { (times) " of " (runs) " runs" } @else { span class="quiet" { "never" } } }
 }
 
-/// What differs from the last run in which the type was good.
+/// Differences from the last run in which the type passed.
 fn changes(site: &Site) -> Markup {
     let results = &site.run.results;
-    let told: Vec<(&Record, &Green, Vec<String>)> = results
+    let changed: Vec<(&Record, &Green, Vec<String>)> = results
         .types
         .iter()
         .filter_map(|record| {
@@ -250,11 +250,11 @@ fn changes(site: &Site) -> Markup {
         .collect();
     html! {
         section {
-            h2 { "Since the last green run" }
-            @if told.is_empty() {
-                p class="quiet" { "Nothing that is known has changed, or there was no green run before." }
+            h2 { "Changes since the last green run" }
+            @if changed.is_empty() {
+                p class="quiet" { "No known changes, or no earlier green run." }
             }
-            @for (record, green, changes) in told {
+            @for (record, green, changes) in changed {
                 details open[!record.is_good()] {
                     summary {
                         b { (record.kind) } " · green on " (words::moment(&green.started)) " · "
@@ -278,13 +278,13 @@ fn changes_of(site: &Site, record: &Record, green: &Green) -> Vec<String> {
             changes.push(format!("commits: git log {from}..{to}"));
         }
         if words::is_changed(before) || words::is_changed(now) {
-            changes.push("changes that were not committed".to_owned());
+            changes.push("uncommitted changes".to_owned());
         }
     }
     if green.ister != run.ister {
         changes.push(format!("ister: {} → {}", green.ister, run.ister));
     }
-    // What did not get as far as its packages lost none.
+    // Without a package list, packages cannot be compared.
     if record.packages.is_empty() {
         return changes;
     }
@@ -316,15 +316,15 @@ fn files(site: &Site) -> Markup {
     };
     html! {
         section {
-            h2 { "Sizes" }
+            h2 { "File sizes" }
             div class="wide" {
                 table class="sizes" {
-                    thead { tr { th scope="col" { "file" } th scope="col" { "takes" } th scope="col" { "trend" } } }
+                    thead { tr { th scope="col" { "file" } th scope="col" { "size" } th scope="col" { "trend" } } }
                     tbody {
                         @for (record, file) in site.run.results.types.iter().flat_map(|r| r.files.iter().map(move |f| (r, f))) {
                             tr {
                                 th scope="row" { (file.name) }
-                                td data-label="takes" { (words::size(file.bytes)) }
+                                td data-label="size" { (words::size(file.bytes)) }
                                 td data-label="trend" { (trend(&record.kind, &file.name)) }
                             }
                         }

@@ -1,5 +1,5 @@
-//! A run of `ister test` as static pages: one with everything, and one for each boot. No scripts; they follow the reader's
-//! light or dark colours, and fit a phone.
+//! Renders a run of `ister test` as static HTML pages: an overview, and one page per boot. The pages contain no
+//! scripts, have light and dark colours, and fit on a phone.
 
 mod boot;
 mod chart;
@@ -11,24 +11,24 @@ use crate::imagetest::{BootRecord, Merged, Record, StepRecord};
 use maud::{DOCTYPE, Markup, html};
 use std::collections::BTreeMap;
 
-/// What the pages are made of.
+/// The data of the pages.
 pub struct Site<'a> {
     pub run: &'a Merged,
     pub past: &'a Past,
-    /// Of each boot, by its report's directory.
+    /// The files of each boot, by its report directory.
     pub files: &'a BTreeMap<String, BootFiles>,
 }
 
-/// What a boot left in its report.
+/// The files in the report directory of a boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BootFiles {
-    /// The serial console, a line each.
+    /// The lines of the serial console.
     pub serial: Vec<String>,
-    /// Bytes in front of these that are only in `serial.log`, beside the page.
+    /// Number of bytes before these lines that are only in `serial.log`, next to the page.
     pub left_out: u64,
-    /// Whether there is a picture, which then lies beside the boot's page as `screen.png`.
+    /// Whether there is a screenshot, `screen.png`, next to the page.
     pub has_screen: bool,
-    /// Whether verification drew how the file boots, as [`BootFiles::BOOT_PATHS`] beside the page.
+    /// Whether there is a picture of the boot paths, [`BootFiles::BOOT_PATHS`], next to the page.
     pub has_boot_paths: bool,
 }
 
@@ -38,12 +38,12 @@ impl BootFiles {
 
 /// A file of the site.
 pub struct Page {
-    /// From the site's directory.
+    /// Path in the directory of the site.
     pub path: String,
     pub text: String,
 }
 
-/// All pages, the first one in front.
+/// All pages, starting with the overview.
 pub fn pages(site: &Site) -> Vec<Page> {
     let mut pages = vec![
         Page { path: "index.html".to_owned(), text: index::page(site).into_string() },
@@ -65,7 +65,7 @@ fn boots<'s>(site: &'s Site<'_>) -> impl Iterator<Item = (&'s Record, &'s StepRe
         .filter_map(|(record, step)| Some((record, step, step.boot.as_ref()?)))
 }
 
-/// A whole document. `depth`: directories between the page and the site's top.
+/// A complete document. `depth` is the number of directories between the page and the top of the site.
 fn document(title: &str, depth: usize, body: &Markup) -> Markup {
     let top = "../".repeat(depth);
     html! {
@@ -77,7 +77,7 @@ fn document(title: &str, depth: usize, body: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="stylesheet" href={ (top) "style.css" };
-                // Nobody is asked for a picture that is not there.
+                // Prevents requests for /favicon.ico.
                 link rel="icon" href="data:,";
             }
             body { (body) }

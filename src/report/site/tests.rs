@@ -37,7 +37,7 @@ fn boot(file: &str, class: Class) -> BootRecord {
     }
 }
 
-/// A run with one type, good in one format and not in another.
+/// A run with one image type that passes in one format and fails in another.
 pub(super) fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
     let file = |name: &str, format: &str| FileRecord {
         name: name.to_owned(),
@@ -121,12 +121,12 @@ fn made() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_front_page_says_what_is_wrong_missing_flaky_and_new() {
+fn overview_has_problems_missing_results_and_changes() {
     let pages = made();
     let front = &pages["index.html"];
     for text in [
-        "Image types: 0 of 2 good",
-        "Planned, but without a result: aws.",
+        "Image types: 0 of 2 passed",
+        "No result for planned types: aws.",
         "kernel-panic</b> at stage kernel",
         "look at `cmdline`",
         "Kernel panic &lt;now&gt; &amp; ",
@@ -137,15 +137,15 @@ fn the_front_page_says_what_is_wrong_missing_flaky_and_new() {
         "href=\"kvm/report-kvm.qcow2-0/index.html\"",
         "5 MiB",
     ] {
-        assert!(front.contains(text), "`{text}` is not in:\n{front}");
+        assert!(front.contains(text), "`{text}` is missing in:\n{front}");
     }
-    // A row for each format, the type once.
+    // One row per format, with the type only once.
     assert!(front.contains("<th scope=\"rowgroup\" rowspan=\"2\">kvm</th>"), "{front}");
     assert!(front.find("<td class=\"format\">qcow2</td>") < front.find("<td class=\"format\">raw</td>"));
 }
 
 #[test]
-fn a_boots_page_marks_the_proving_lines() {
+fn boot_page_highlights_deciding_lines() {
     let pages = made();
     let page = &pages["kvm/report-kvm.qcow2-0/index.html"];
     for text in [
@@ -155,7 +155,7 @@ fn a_boots_page_marks_the_proving_lines() {
         "href=\"../../style.css\"",
         "href=\"../../index.html\"",
     ] {
-        assert!(page.contains(text), "`{text}` is not in:\n{page}");
+        assert!(page.contains(text), "`{text}` is missing in:\n{page}");
     }
-    assert!(pages["kvm/report-kvm.img-0/index.html"].contains("Nothing was said."));
+    assert!(pages["kvm/report-kvm.img-0/index.html"].contains("No output."));
 }

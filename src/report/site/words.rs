@@ -1,11 +1,11 @@
-//! How things are said on the pages.
+//! Texts and formats that are used on all pages.
 
 use crate::boot::Start;
 use crate::imagetest::{BootRecord, StepOutcome};
 use crate::template::Bytes;
 use maud::{Markup, html};
 
-/// A coloured word, which says the same without its colour.
+/// A coloured badge that is also readable without colours.
 pub(super) fn badge(outcome: StepOutcome) -> Markup {
     let mark = match outcome {
         StepOutcome::Passed => "✓",
@@ -16,7 +16,7 @@ pub(super) fn badge(outcome: StepOutcome) -> Markup {
     html! { span class={ "badge " (outcome.name()) } { (mark) " " (outcome.name()) } }
 }
 
-/// What started it.
+/// The boot method.
 pub(super) fn start(boot: &BootRecord) -> String {
     match boot.start {
         Start::Firmware => boot.firmware.to_string(),
@@ -25,7 +25,7 @@ pub(super) fn start(boot: &BootRecord) -> String {
     }
 }
 
-/// What it was started from.
+/// The type of the boot disk.
 pub(super) fn disk(boot: &BootRecord) -> String {
     match boot.start {
         Start::Network => "no disk".to_owned(),
@@ -53,18 +53,18 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// "2026-01-02 03:04" of RFC 3339.
+/// Shortens an RFC 3339 timestamp to "2026-01-02 03:04".
 pub(super) fn moment(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
-/// A commit as people say it, without what was changed since.
+/// The abbreviated commit, without the marker for uncommitted changes.
 pub(super) fn short(revision: &str) -> &str {
     let commit = revision.split('+').next().unwrap_or(revision);
     commit.get(..12).unwrap_or(commit)
 }
 
-/// Whether the templates were not those of the commit.
+/// Whether there were uncommitted changes.
 pub(super) fn is_changed(revision: &str) -> bool {
     revision.contains('+')
 }

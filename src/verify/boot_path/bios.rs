@@ -1,27 +1,27 @@
-//! What BIOS starts: the code of the first sector, and what that looks for.
+//! BIOS: the boot code of the first sector, and what it starts.
 
 use super::{Issue, IssueKind, Step, Tracer, Volume, grub, grub_image, grub_legacy, syslinux};
 use crate::disk::is_zero;
 use grub_image::Embedded;
 
-/// Where GRUB's boot code names its core image's first sector. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
+/// Offset of the core image's first sector number in GRUB's boot code. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
 const KERNEL_SECTOR: std::ops::Range<usize> = 0x5c..0x64;
-/// How many bytes of its first sector are looked at.
+/// Sector size, in bytes.
 const SECTOR: usize = 512;
-/// Bytes of an entry: first sector, number of sectors, where they are loaded to.
+/// Size of a block list entry in bytes: first sector, number of sectors, load address.
 const BLOCK_LIST: usize = 12;
-/// No core image of GRUB is larger, in sectors.
+/// The maximum size of a GRUB core image, in sectors.
 const MOST_SECTORS: usize = 2048;
 
-/// Boot code by a text in it, as far as it is told apart.
+/// Kinds of boot code, identified by strings in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Code {
     Grub,
-    /// Starts the active partition's own boot sector. Source: syslinux, mbr/mbr.S and gptmbr.S.
+    /// Starts the boot sector of the active partition. Source: syslinux, mbr/mbr.S and gptmbr.S.
     Chain,
     /// SYSLINUX or EXTLINUX itself.
     Syslinux,
-    /// Prints that nothing starts here, or stops. Source: dosfstools, mkfs.fat.c, dummy_boot_code.
+    /// Prints an error message, or stops. Source: dosfstools, mkfs.fat.c, dummy_boot_code.
     Nothing,
     Unknown,
 }
@@ -41,12 +41,12 @@ fn identify(code: &[u8]) -> Code {
     }
 }
 
-/// At most one: BIOS knows nothing but the first sector.
+/// Returns at most one path, because BIOS starts only the first sector.
 pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
-    let step = Step::new("boot code of the first sector");
+    let step = Step::new("boot code in the first sector");
     match identify(tracer.disk.boot_code) {
         Code::Nothing => Vec::new(),
-        Code::Grub => vec![of_grub(tracer, tracer.disk.boot_code, "boot code of GRUB")],
+        Code::Grub => vec![of_grub(tracer, tracer.disk.boot_code, "GRUB boot code")],
         Code::Chain => vec![chain(tracer, step)],
         Code::Syslinux => {
             let whole = tracer.volumes().iter().find(|volume| volume.number == 0);
@@ -55,11 +55,11 @@ pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
                 None => chain(tracer, step),
             }]
         }
-        Code::Unknown => vec![Step::new("boot code that is not known; what it starts is not judged")],
+        Code::Unknown => vec![Step::new("unknown boot code, not followed")],
     }
 }
 
-/// From a boot sector with GRUB's name in it.
+/// Follows a boot sector that contains the string `GRUB`.
 fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
     let is_legacy = grub_legacy::is_legacy(code);
     let sector = match is_legacy {
@@ -71,19 +71,19 @@ fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
     let first = (tracer.disk.sectors)(sector, SECTOR);
     let what = if is_legacy { "next stage" } else { "core image" };
     if sector == 0 || first.is_none_or(|first| is_zero(&first)) {
-        let message = format!("there is no {what} in LBA {sector}");
+        let message = format!("no {what} at LBA {sector}");
         return Step::new(title).issue(Issue::new(IssueKind::LoaderMissing, message));
     }
     let next = if is_legacy {
         tracer.deeper(|tracer| {
-            grub_legacy::follow(tracer, Step::new(format!("GRUB Legacy, {what} in LBA {sector}")))
+            grub_legacy::follow(tracer, Step::new(format!("GRUB Legacy, {what} at LBA {sector}")))
         })
     } else {
-        let mut step = Step::new(format!("GRUB, {what} in LBA {sector}"));
+        let mut step = Step::new(format!("GRUB, {what} at LBA {sector}"));
         let core = core_image(tracer, sector);
         let embedded = core.as_deref().and_then(Embedded::of_core);
         if embedded.is_none() && core.is_some_and(|core| !grub_image::has_redundancy(&core)) {
-            let message = "GRUB core image is damaged: it could not be decompressed";
+            let message = "damaged GRUB core image: decompression failed";
             step = step.issue(Issue::new(IssueKind::LoaderDamaged, message));
         }
         tracer.deeper(|tracer| grub::of_bios(tracer, step, embedded.as_ref()))
@@ -91,7 +91,7 @@ fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
     Step::new(title).then([next])
 }
 
-/// The first sector, and those that its block list names, each entry before the one behind it. Source: GRUB 2.06,
+/// Reads the first sector and the sectors in its block list, whose entries are in reverse order. Source: GRUB 2.06,
 /// grub-core/boot/i386/pc/diskboot.S, blocklist_default_start.
 fn core_image(tracer: &Tracer, sector: u64) -> Option<Vec<u8>> {
     let mut core = (tracer.disk.sectors)(sector, SECTOR)?;
@@ -111,14 +111,14 @@ fn core_image(tracer: &Tracer, sector: u64) -> Option<Vec<u8>> {
     }
 }
 
-/// The active partition's boot sector.
+/// Follows the boot sector of the active partition.
 fn chain(tracer: &mut Tracer, step: Step) -> Step {
     let step = Step { title: "boot code that starts the active partition".to_owned(), ..step };
     let active: Vec<&Volume> = tracer.volumes().iter().filter(|volume| volume.is_active).collect();
     let [volume] = active[..] else {
         let message = match active.len() {
-            0 => "no partition is active: the boot code starts nothing".to_owned(),
-            count => format!("{count} partitions are active, where one may be"),
+            0 => "no active partition".to_owned(),
+            count => format!("{count} active partitions, expected only one"),
         };
         return step.issue(Issue::new(IssueKind::LoaderMissing, message));
     };
@@ -134,9 +134,9 @@ fn chain(tracer: &mut Tracer, step: Step) -> Step {
         Code::Grub => tracer.deeper(|tracer| of_grub(tracer, &sector, &format!("GRUB, {title}"))),
         Code::Nothing => Step::new(title).issue(Issue::new(
             IssueKind::LoaderMissing,
-            format!("partition {} is active, and its boot sector starts nothing", volume.number),
+            format!("boot sector of the active partition {} starts nothing", volume.number),
         )),
-        Code::Chain | Code::Unknown => Step::new(format!("{title}, which is not known")),
+        Code::Chain | Code::Unknown => Step::new(format!("unknown {title}, not followed")),
     };
     step.then([next])
 }

@@ -1,4 +1,4 @@
-//! What firmware starts of a CD: the images of its boot catalogue. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.
+//! CDs: the images in the El Torito boot catalog. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.
 
 use super::{Disk, Issue, IssueKind, Step, Tracer, Volume, efi, grub, syslinux};
 use crate::disk::is_zero;
@@ -7,16 +7,14 @@ use crate::plan::Firmware;
 /// The filesystem of the CD itself.
 pub const WHOLE: u32 = 0;
 
-/// By its first sector a loader is known.
+/// Number of bytes that are needed to identify a boot loader.
 pub const CD_LOADER: usize = 2048;
 
-/// For UEFI the number of its volume, if it is a filesystem.
+/// A boot image in the boot catalog.
 pub enum CdImage {
-    /// Its first bytes, and how many bytes the catalogue has the firmware load.
-    Bios {
-        code: Vec<u8>,
-        loaded: u64,
-    },
+    /// The first bytes of the image, and the number of bytes that the firmware loads.
+    Bios { code: Vec<u8>, loaded: u64 },
+    /// The volume number, if the image is a filesystem.
     Uefi(Option<u32>),
 }
 
@@ -36,7 +34,7 @@ pub fn follow(disk: &Disk, images: &[CdImage]) -> super::BootPaths {
 fn bios(tracer: &mut Tracer, code: &[u8], loaded: u64) -> Step {
     let step = loader(tracer, code);
     if loaded == 0 {
-        let message = "the boot catalogue has nothing of the boot image loaded: its load size is 0";
+        let message = "the boot image has a load size of 0 in the boot catalog";
         return step.issue(Issue::new(IssueKind::LoaderMissing, message));
     }
     step
@@ -53,7 +51,7 @@ fn loader(tracer: &mut Tracer, code: &[u8]) -> Step {
         Step::new("boot image")
             .issue(Issue::new(IssueKind::LoaderMissing, "the boot image for BIOS is empty"))
     } else {
-        Step::new("a boot image that is not known; what it starts is not judged")
+        Step::new("unknown boot image, not followed")
     }
 }
 

@@ -1,18 +1,18 @@
-//! What UEFI firmware starts: the fallback program of each FAT partition, and what it is.
+//! UEFI: the fallback boot program of each FAT partition.
 
 use super::volume::directory;
 use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
 use super::{grub, grub_image, systemd_boot};
 use std::ops::Range;
 
-/// Where firmware that knows nothing of a disk looks. Source: UEFI 2.10, section 3.5.1.1, table 3.2.
+/// The path that firmware uses without a boot entry. Source: UEFI 2.10, section 3.5.1.1, table 3.2.
 const FALLBACK: &str = "/EFI/BOOT/BOOTX64.EFI";
 const DIRECTORY: &str = "/EFI/BOOT";
-/// The same for processors that a PC is not.
+/// The same for other architectures.
 const OTHERS: &[&str] =
     &["BOOTIA32.EFI", "BOOTAA64.EFI", "BOOTARM.EFI", "BOOTRISCV64.EFI", "BOOTLOONGARCH64.EFI"];
 
-/// The processor that a program is for. Source: Microsoft, PE Format, "Machine Types".
+/// The architecture of a program. Source: Microsoft, PE Format, "Machine Types".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Machine {
     X64,
@@ -36,27 +36,27 @@ impl std::fmt::Display for Machine {
 #[derive(Debug)]
 pub(super) struct Program {
     pub machine: Machine,
-    /// By name: where their bytes are in the file.
+    /// Name and file range of each section.
     sections: Vec<(String, Range<u64>)>,
 }
 
-/// So much of a program has all of its headers.
+/// Number of bytes at the start of a program that contain all headers.
 const HEAD: u64 = 64 << 10;
 
 impl Program {
-    /// From its first bytes; `size` is that of the whole file. `Err`: what is wrong.
+    /// Parses the first bytes of a file of `size` bytes. `Err`: what is wrong.
     pub(super) fn parse(bytes: &[u8], size: u64) -> Result<Program, String> {
         let number = |at: usize, length: usize| -> Option<u64> {
             let bytes = bytes.get(at..at.checked_add(length)?)?;
             Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
         };
         if !bytes.starts_with(b"MZ") {
-            return Err("it is not an EFI program: it does not begin with `MZ`".to_owned());
+            return Err("not an EFI program: no `MZ` signature".to_owned());
         }
-        let truncated = || "its headers are truncated".to_owned();
+        let truncated = || "truncated headers".to_owned();
         let header = number(0x3c, 4).ok_or_else(truncated)? as usize;
         if bytes.get(header..header.saturating_add(4)) != Some(b"PE\0\0") {
-            return Err("it is not an EFI program: there is no PE header".to_owned());
+            return Err("not an EFI program: no PE header".to_owned());
         }
         let machine = match number(header + 4, 2).ok_or_else(truncated)? {
             0x8664 => Machine::X64,
@@ -78,7 +78,7 @@ impl Program {
             let name = String::from_utf8_lossy(name).into_owned();
             if length > 0 && from + length > size {
                 return Err(format!(
-                    "it is truncated: its section `{name}` ends at byte {}, the file has {size}",
+                    "truncated: section `{name}` ends at byte {}, but the file has {size}",
                     from + length
                 ));
             }
@@ -93,8 +93,8 @@ impl Program {
     }
 }
 
-/// A path for each FAT filesystem that firmware would start from; one with a broken link where an EFI system partition has nothing to
-/// start.
+/// A path for each FAT filesystem with a fallback program. If there is none, a path with an issue for each EFI system
+/// partition.
 pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
     let mut starts = Vec::new();
     let volumes = tracer.volumes();
@@ -108,7 +108,7 @@ pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
     starts
 }
 
-/// What firmware starts of one filesystem.
+/// The program that firmware starts from a filesystem.
 pub(super) fn start_of(tracer: &mut Tracer, volume: &Volume) -> Step {
     match volume.has_file(FALLBACK) {
         true => {
@@ -123,15 +123,15 @@ fn missing(volume: &Volume) -> Step {
     let other =
         volume.list(DIRECTORY).into_iter().find(|name| OTHERS.iter().any(|o| o.eq_ignore_ascii_case(name)));
     let message = match other {
-        Some(other) => format!("there is no EFI/BOOT/BOOTX64.EFI, only {other}, for another processor"),
-        None => "there is no EFI/BOOT/BOOTX64.EFI".to_owned(),
+        Some(other) => format!("EFI/BOOT/BOOTX64.EFI missing; {other} is for another architecture"),
+        None => "EFI/BOOT/BOOTX64.EFI missing".to_owned(),
     };
     let issue = Issue::new(IssueKind::LoaderMissing, message)
-        .help("install a loader there: firmware knows no other path of an image that is new to it");
+        .help("install a boot loader at this path; firmware uses no other path without a boot entry");
     Step::new("EFI system partition").at(volume.at("/")).issue(issue)
 }
 
-/// A path as the filesystem has it: FAT keeps the case that a name was written in.
+/// A path with the case of its names in the filesystem, which FAT preserves.
 fn actual(volume: &Volume, path: &str) -> FileAt {
     let mut at = String::new();
     for part in path.split('/').filter(|part| !part.is_empty()) {
@@ -142,7 +142,7 @@ fn actual(volume: &Volume, path: &str) -> FileAt {
     volume.at(&at)
 }
 
-/// What a program is, and where it leads.
+/// Identifies an EFI program and follows it.
 pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     let volume = tracer.volume(at.partition);
     let size = volume.size(&at.path);
@@ -155,7 +155,7 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
         }
     };
     if program.machine != Machine::X64 {
-        let message = format!("{} is for {}, the firmware for x86-64", at.path, program.machine);
+        let message = format!("{} is for {}, but the firmware is for x86-64", at.path, program.machine);
         return Step::new("EFI program")
             .at(at.clone())
             .issue(Issue::new(IssueKind::WrongArchitecture, message));
@@ -175,21 +175,21 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     }
     if head.get(0x202..0x206) == Some(b"HdrS") {
         let kernel = tracer.kernel(at, Some(at.clone()), Vec::new(), String::new());
-        return Step { kernel, ..Step::new("Linux, as an EFI program").at(at.clone()) };
+        return Step { kernel, ..Step::new("Linux kernel as an EFI program").at(at.clone()) };
     }
     if let Some(range) = program.section("mods") {
         let modules = volume.part(&at.path, range).unwrap_or_default();
         return grub::of_efi(tracer, at, &grub_image::Embedded::parse(&modules));
     }
-    // Source: rhboot/shim, SBAT.md: each program names its component.
+    // Source: rhboot/shim, SBAT.md: each program contains its component name.
     if text(".sbat").is_some_and(|sbat| sbat.contains("\nshim,")) {
         return shim(tracer, at);
     }
-    Step::new("an EFI program that is not known; what it starts is not judged").at(at.clone())
+    Step::new("unknown EFI program, not followed").at(at.clone())
 }
 
-/// shim starts fallback where that is next to it, as firmware's fallback program, else GRUB. Sources: rhboot/shim, README.fallback;
-/// shim.c, DEFAULT_LOADER.
+/// shim starts its fallback program if that is next to it in EFI/BOOT, otherwise GRUB. Sources: rhboot/shim,
+/// README.fallback; shim.c, DEFAULT_LOADER.
 fn shim(tracer: &mut Tracer, at: &FileAt) -> Step {
     let step = Step::new("shim").at(at.clone());
     let volume = tracer.volume(at.partition);
@@ -200,14 +200,14 @@ fn shim(tracer: &mut Tracer, at: &FileAt) -> Step {
     }
     let next = format!("{own}/grubx64.efi");
     if !volume.has_file(&next) {
-        let message = format!("shim starts {next}, which is not there");
+        let message = format!("missing file {next}, which shim starts");
         return step.issue(Issue::new(IssueKind::LoaderMissing, message));
     }
     let next = actual(volume, &next);
     step.then([tracer.deeper(|tracer| program(tracer, &next))])
 }
 
-/// Each line names a program, a title and its arguments, in UTF-16. Source: rhboot/shim, README.fallback.
+/// Each line contains a program, a title and arguments, in UTF-16. Source: rhboot/shim, README.fallback.
 fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
     let step = Step::new("shim's fallback").at(at.clone());
     let volume = tracer.volume(at.partition);
@@ -223,7 +223,7 @@ fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
             let Some(name) = fields.first().map(|name| name.trim()).filter(|name| !name.is_empty()) else {
                 continue;
             };
-            // shim takes what it is to start as its argument.
+            // The argument of shim is the program that it starts.
             let argument = fields.get(2).map(|text| text.trim()).filter(|text| text.contains(".efi"));
             let path = format!("/EFI/{vendor}/{}", argument.unwrap_or(name));
             let path =
@@ -232,7 +232,7 @@ fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
         }
     }
     if next.is_empty() {
-        let issue = Issue::new(IssueKind::LoaderMissing, "no EFI/*/BOOTX64.CSV names a loader");
+        let issue = Issue::new(IssueKind::LoaderMissing, "no boot loader in EFI/*/BOOTX64.CSV");
         return step.issue(issue);
     }
     let found: Vec<Step> = next
@@ -244,7 +244,7 @@ fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
             }
             false => Step::new("loader").issue(Issue::new(
                 IssueKind::LoaderMissing,
-                format!("BOOTX64.CSV names {path}, which is not there"),
+                format!("missing file {path}, listed in BOOTX64.CSV"),
             )),
         })
         .collect();
@@ -271,7 +271,7 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A program with these sections.
+    /// Builds a program with these sections.
     pub(crate) fn pe(machine: u16, sections: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = vec![0; 1024];
         bytes[..2].copy_from_slice(b"MZ");
@@ -291,7 +291,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_program_names_its_machine_and_sections() {
+    fn machine_and_sections_are_parsed() {
         let bytes = pe(0x8664, &[(".sdmagic", b"#### LoaderInfo: systemd-boot 252 ####"), (".x", b"y")]);
         let program = Program::parse(&bytes, bytes.len() as u64).unwrap();
         assert_eq!((program.machine, program.section(".x")), (Machine::X64, Some(1062..1063)));
@@ -303,7 +303,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..600), header in 0u8..100) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), header in 0u8..100) {
             let mut bytes = [b"MZ", &bytes[..]].concat();
             if bytes.len() > 0x40 {
                 bytes[0x3c..0x40].copy_from_slice(&[header, 0, 0, 0]);

@@ -1,4 +1,4 @@
-//! GRUB 2: from what its program or core image has embedded to its configuration. Source: GRUB manual.
+//! GRUB 2: from the embedded prefix and configuration to the configuration file. Source: GRUB manual.
 
 use super::grub_image::Embedded;
 use super::grub_shell::{NAME, Shell, device};
@@ -6,13 +6,14 @@ use super::volume::directory;
 use super::{FileAt, Issue, IssueKind, Step, Tracer};
 use crate::plan::Firmware;
 
-/// Where its configuration lies on a filesystem, where nothing else is known.
+/// Directories with a configuration, for a GRUB without a known prefix.
 const DIRECTORIES: &[&str] = &["/boot/grub", "/boot/grub2", "/grub", "/grub2"];
 const TITLE: &str = "GRUB";
-/// What happens without a configuration.
-const STOPS: &str = "without one GRUB stops at its `grub>` prompt";
+/// Help text for a missing configuration.
+const STOPS: &str =
+    "generate it with `grub-mkconfig`; without a configuration GRUB stops at its `grub>` prompt";
 
-/// An EFI program.
+/// Follows GRUB as an EFI program.
 pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
     let step = Step::new(TITLE).at(at.clone());
     let mut shell = Shell::new(Firmware::Uefi, Some(at.partition));
@@ -29,7 +30,7 @@ pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> S
     let prefix = shell.variables.get("prefix").cloned().unwrap_or_default();
     let mut places: Vec<FileAt> = shell.place(tracer, &format!("{prefix}/{NAME}")).into_iter().collect();
     let volumes = tracer.volumes();
-    // Debian's signed image looks for the medium of its installer, and then next to itself.
+    // Debian's signed image looks on the installation medium, and then next to itself.
     if embedded.has_memdisk {
         let medium = volumes
             .iter()
@@ -44,15 +45,15 @@ pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> S
         places.iter().find(|place| tracer.volume(place.partition).has_file(&place.path)).cloned()
     else {
         let names: Vec<String> =
-            places.iter().map(|place| format!("{} of partition {}", place.path, place.partition)).collect();
-        let message = format!("GRUB has no configuration: there is no {}", names.join(", no "));
+            places.iter().map(|place| format!("{} on partition {}", place.path, place.partition)).collect();
+        let message = format!("GRUB configuration missing: {}", names.join(", "));
         return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
     };
     shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));
     step.then([shell.file(tracer, &place)])
 }
 
-/// Started by BIOS; `embedded`: what its core image carries, if that could be read.
+/// Follows GRUB for BIOS. `embedded` is the content of its core image, if that could be read.
 pub(super) fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedded>) -> Step {
     match embedded {
         Some(embedded) if !embedded.has_memdisk => from_core(tracer, step, embedded),
@@ -60,17 +61,18 @@ pub(super) fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedde
     }
 }
 
-/// Where a core image leads by itself.
+/// Follows the prefix and configuration that are embedded in a core image.
 fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     let mut shell = Shell::new(Firmware::Bios, None);
-    // The disk that it was started from.
+    // The boot disk.
     shell.set("root", "hd0");
     let prefix = embedded.prefix.clone().unwrap_or_default();
     let (disk, path) = match prefix.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
         Some((device, path)) => (Some(device.to_owned()), path.to_owned()),
         None => (None, prefix.clone()),
     };
-    // Without a disk's name it is the one that it was started from. Source: GRUB 2.06, grub-core/kern/main.c, grub_set_prefix_and_root.
+    // Without a disk name the prefix refers to the boot disk. Source: GRUB 2.06, grub-core/kern/main.c,
+    // grub_set_prefix_and_root.
     if let Some(disk) = disk {
         let disk = if disk.starts_with(',') { format!("hd0{disk}") } else { disk };
         shell.set("root", &disk);
@@ -81,7 +83,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     let mut search = None;
     if let Some(text) = &embedded.configuration {
         let Some(first) = tracer.volumes().first() else { return step };
-        let at = FileAt { partition: first.number, path: "the core image of GRUB".to_owned() };
+        let at = FileAt { partition: first.number, path: "GRUB core image".to_owned() };
         let (found, searches) = shell.embedded(tracer, &at, text);
         if !found.is_empty() {
             return step.then(found);
@@ -92,7 +94,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     let root = shell.variables.get("root").cloned().unwrap_or_default();
     if shell.is_opened_by_grub(&prefix) {
         return Step {
-            title: format!("{}; its prefix {prefix} is on a volume that is not read", step.title),
+            title: format!("{}; its prefix {prefix} is on an unsupported volume", step.title),
             ..step
         };
     }
@@ -106,9 +108,9 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
         }
         None => {
             let place = if path.starts_with('(') { path } else { format!("({root}){path}") };
-            let mut message = format!("GRUB has no configuration: there is no {place}");
+            let mut message = format!("GRUB configuration missing: {place}");
             if let Some(search) = search {
-                message = format!("{message}; its search for `{search}` finds nothing");
+                message = format!("{message}; the search for `{search}` fails");
             }
             let issue = Issue::new(IssueKind::GrubConfiguration, message).help(STOPS);
             if is_read { step.issue(issue) } else { tracer.unless_not_read(step, issue) }
@@ -118,8 +120,8 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
 
 fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
     let Some(place) = conventional(tracer).into_iter().next() else {
-        let places = DIRECTORIES.join(&format!("/{NAME}, no "));
-        let message = format!("GRUB has no configuration: there is no {places}/{NAME}");
+        let places = DIRECTORIES.join(&format!("/{NAME}, "));
+        let message = format!("GRUB configuration missing: {places}/{NAME}");
         return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
     };
     let mut shell = Shell::new(Firmware::Bios, Some(place.partition));
@@ -127,7 +129,7 @@ fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
     step.then([shell.file(tracer, &place)])
 }
 
-/// Configurations where distributions have them.
+/// Configurations in the usual directories of distributions.
 fn conventional(tracer: &Tracer) -> Vec<FileAt> {
     let all = DIRECTORIES.iter().flat_map(|directory| {
         let path = format!("{directory}/{NAME}");

@@ -1,27 +1,27 @@
-//! What GRUB carries, as an EFI program and as the core image for BIOS: its prefix and its embedded configuration. Source: GRUB
+//! The prefix and configuration that are embedded in GRUB, as an EFI program or as a core image for BIOS. Source: GRUB
 //! 2.06, include/grub/kernel.h.
 
 use liblzma::stream::{Action, Filters, LzmaOptions, Stream};
 
-/// What a core image was built with.
+/// The objects that are embedded in a GRUB image.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Embedded {
     pub prefix: Option<String>,
     pub configuration: Option<String>,
-    /// An archive in memory, whose scripts are not read.
+    /// There is a memory disk, whose scripts are not read.
     pub has_memdisk: bool,
 }
 
-/// Types of what is embedded. Source: GRUB 2.06, include/grub/kernel.h.
+/// Types of embedded objects. Source: GRUB 2.06, include/grub/kernel.h.
 const MEMDISK: u32 = 1;
 const CONFIGURATION: u32 = 2;
 const PREFIX: u32 = 3;
 
-/// What stands before the objects: `mimg`, and where they begin.
+/// Signature before the objects; their offset follows it.
 const MAGIC: &[u8] = b"mimg";
 
-/// Of a core image for BIOS: its first sector loads the others, whose first bytes unpack what comes behind them. Source: GRUB 2.06,
-/// include/grub/offsets.h, GRUB_DECOMPRESSOR_I386_PC.
+/// Format of a core image for BIOS: the first sector loads the others, which start with a decompressor for the rest.
+/// Source: GRUB 2.06, include/grub/offsets.h, GRUB_DECOMPRESSOR_I386_PC.
 mod core {
     use std::ops::Range;
 
@@ -31,14 +31,14 @@ mod core {
     pub(super) const REDUNDANCY: Range<usize> = 0x10..0x14;
     /// GRUB_DECOMPRESSOR_I386_PC_MAX_DECOMPRESSOR_SIZE.
     pub(super) const LONGEST: usize = 9 * 1024;
-    /// Twice the largest that Debian's grub-mkimage makes of all modules.
+    /// Twice the size of Debian's largest core image, with all modules.
     pub(super) const MOST: usize = 2 << 20;
-    /// Bytes that all attempts together may unpack: a hostile image can make each of them long.
+    /// Limit of bytes for all decompression attempts together, because a malicious image can make each of them long.
     pub(super) const BUDGET: usize = 32 << 20;
 }
 
 impl Embedded {
-    /// From the section `mods` of an EFI program. Source: struct grub_module_info64.
+    /// Parses the section `mods` of an EFI program. Source: struct grub_module_info64.
     pub(super) fn parse(bytes: &[u8]) -> Embedded {
         match read(bytes, 8..16) {
             Some(start) if bytes.starts_with(MAGIC) => Embedded::objects(bytes, start),
@@ -46,21 +46,21 @@ impl Embedded {
         }
     }
 
-    /// From a core image for BIOS, with its first sector. Nothing if it does not unpack.
+    /// Parses a core image for BIOS, including its first sector. `None` if it cannot be decompressed.
     pub(super) fn of_core(image: &[u8]) -> Option<Embedded> {
         let rest = image.get(core::SECTOR..)?;
         let (packed, size) = (read(rest, core::COMPRESSED_SIZE)?, read(rest, core::UNCOMPRESSED_SIZE)?);
         if size > core::MOST {
             return None;
         }
-        // Where the unpacking code ends differs by version, and is written nowhere. LZMA's first byte is zero.
+        // The size of the decompressor differs by version and is not recorded. LZMA data starts with a zero byte.
         let starts = (0x20..core::LONGEST.min(rest.len())).filter(|start| rest[*start] == 0);
         let mut budget = core::BUDGET;
         starts.into_iter().find_map(|start| {
             let end = start.checked_add(packed).filter(|end| packed > 0 && *end <= rest.len())?;
             budget = budget.checked_sub(size)?;
             let kernel = unpack(&rest[start..end], size, &mut budget)?;
-            // Its code has the same four bytes.
+            // The code may contain the signature too.
             let places = kernel.windows(MAGIC.len()).enumerate().filter(|(_, window)| *window == MAGIC);
             places.into_iter().find_map(|(at, _)| {
                 let info = &kernel[at..];
@@ -92,24 +92,25 @@ impl Embedded {
     }
 }
 
-/// Whether a core image for BIOS has what its damage is repaired with. Source: GRUB 2.06, grub-core/lib/reed_solomon.c.
+/// Whether a core image for BIOS contains redundancy, with which its damage is repaired at boot. Source: GRUB 2.06,
+/// grub-core/lib/reed_solomon.c.
 pub(super) fn has_redundancy(image: &[u8]) -> bool {
     image.get(core::SECTOR..).and_then(|rest| read(rest, core::REDUNDANCY)).is_some_and(|bytes| bytes > 0)
 }
 
-/// Little-endian.
+/// Reads a little-endian number.
 fn read(bytes: &[u8], at: std::ops::Range<usize>) -> Option<usize> {
     Some(bytes.get(at)?.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
 
-/// Exactly so many bytes, or nothing. Source: GRUB 2.06, util/mkimage.c, compress_kernel_lzma.
-/// What a failed attempt did not unpack goes back to the budget.
+/// Decompresses exactly `size` bytes. Bytes that a failed attempt did not produce are returned to the budget. Source:
+/// GRUB 2.06, util/mkimage.c, compress_kernel_lzma.
 fn unpack(packed: &[u8], size: usize, budget: &mut usize) -> Option<Vec<u8>> {
     let mut options = LzmaOptions::new_preset(6).ok()?;
     options.dict_size(1 << 16).literal_context_bits(3).literal_position_bits(0).position_bits(2);
     let mut stream = Stream::new_raw_decoder(Filters::new().lzma1(&options)).ok()?;
     let mut out = Vec::with_capacity(size);
-    // Without an end mark: it is over when all is there.
+    // The data has no end marker: the output size is known.
     let unpacked = stream.process_vec(packed, &mut out, Action::Run);
     *budget += size.saturating_sub(out.len());
     unpacked.ok()?;
@@ -124,7 +125,7 @@ pub(super) mod tests {
     use std::io::Write;
     use std::process::Command;
 
-    /// By the host's GRUB.
+    /// Builds a core image with GRUB from the host.
     pub(crate) fn core_image(prefix: &str, configuration: &str) -> Option<Vec<u8>> {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
@@ -135,17 +136,17 @@ pub(super) mod tests {
             .status();
         if !made.is_ok_and(|status| status.success()) {
             assert!(std::env::var_os("CI").is_none(), "CI must have grub-mkimage");
-            let _ = writeln!(std::io::stderr(), "skipped: there is no grub-mkimage for BIOS");
+            let _ = writeln!(std::io::stderr(), "skipped: no grub-mkimage for BIOS");
             return None;
         }
         std::fs::read(at("core.img")).ok()
     }
 
     #[test]
-    fn a_core_image_for_bios_says_where_it_looks() {
+    fn prefix_and_configuration_of_core_image_are_read() {
         let configuration = "search.fs_uuid 1-2 root\n";
         let Some(mut core) = core_image("(,gpt2)/boot/grub", configuration) else { return };
-        // As it lies on a disk.
+        // Padding, as on a disk.
         core.resize(core.len().next_multiple_of(512) + 5000, 0);
         let found = Embedded::of_core(&core).unwrap();
         assert_eq!(found.prefix.as_deref(), Some("(,gpt2)/boot/grub"));
@@ -155,7 +156,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300), start in 0u8..40) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), start in 0u8..40) {
             let head = [&b"mimg"[..], &[0; 4], &[start, 0, 0, 0, 0, 0, 0, 0]].concat();
             let _ = Embedded::parse(&[head.clone(), bytes.clone()].concat());
             let _ = Embedded::of_core(&[&[0; 512], &head[..], &bytes].concat());

@@ -1,16 +1,16 @@
-//! GRUB Legacy (0.97): its menu. Source: the manual of GRUB 0.97.
+//! GRUB Legacy (0.97) and its menu. Source: the manual of GRUB 0.97.
 
 use super::volume::absolute;
 use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
 
-/// Where its menu is, as it was built by GNU and by Red Hat, with and without a filesystem of its own.
+/// Paths of the menu, in the versions of GNU and Red Hat, with and without a separate /boot filesystem.
 const MENUS: &[&str] = &["/boot/grub/menu.lst", "/boot/grub/grub.conf", "/grub/menu.lst", "/grub/grub.conf"];
-/// Of its boot sectors: the version of what lies between them. Source: GRUB 0.97, stage1/stage1.h, COMPAT_VERSION.
+/// Offset of the interface version in the boot sector. Source: GRUB 0.97, stage1/stage1.h, COMPAT_VERSION.
 const VERSION: std::ops::Range<usize> = 0x3e..0x40;
-/// Where the boot sector says where the next stage is. Source: the same, STAGE1_STAGE2_SECTOR.
+/// Offset of the next stage's sector number in the boot sector. Source: the same, STAGE1_STAGE2_SECTOR.
 const NEXT: std::ops::Range<usize> = 0x44..0x48;
 
-/// Whether boot code with GRUB's name in it is its older one's.
+/// Whether boot code with the string `GRUB` belongs to GRUB Legacy.
 pub(super) fn is_legacy(code: &[u8]) -> bool {
     code.get(VERSION) == Some(&[3, 2])
 }
@@ -23,7 +23,7 @@ pub(super) fn next_sector(code: &[u8]) -> u64 {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Entry {
     title: String,
-    /// `(hd0,0)`, or the filesystem's UUID.
+    /// `(hd0,0)`, or the UUID of the filesystem.
     root: Option<String>,
     kernel: Option<String>,
     options: String,
@@ -41,7 +41,7 @@ struct Menu {
 fn parse(text: &str) -> Menu {
     let mut menu = Menu::default();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-        // `default=0` and `default 0` are the same.
+        // `default=0` and `default 0` are equivalent.
         let (name, rest) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
         let rest = rest.trim();
         if name == "title" {
@@ -49,7 +49,7 @@ fn parse(text: &str) -> Menu {
         }
         let Some(entry) = menu.entries.last_mut() else {
             if name == "default" {
-                // `saved` is decided by the machine's last start.
+                // `saved` depends on the last boot of the machine.
                 menu.default = rest.parse().unwrap_or(0);
             }
             continue;
@@ -70,26 +70,26 @@ fn parse(text: &str) -> Menu {
     menu
 }
 
-/// From the filesystem that has the menu.
+/// Follows the menu, on the first filesystem that has one.
 pub(super) fn follow(tracer: &mut Tracer, step: Step) -> Step {
     let menu = tracer.volumes().iter().find_map(|volume| {
         MENUS.iter().find(|path| volume.has_file(path)).map(|path| (volume, volume.at(path)))
     });
     let Some((volume, at)) = menu else {
-        let message = format!("GRUB Legacy has no menu: there is no {}", MENUS.join(", no "));
+        let message = format!("GRUB Legacy menu missing: {}", MENUS.join(", "));
         let issue = Issue::new(IssueKind::GrubConfiguration, message)
-            .help("without one it stops at its `grub>` prompt");
+            .help("create the menu; without it GRUB Legacy stops at its `grub>` prompt");
         return tracer.unless_not_read(step, issue);
     };
     step.then([tracer.deeper(|tracer| menu_of(tracer, volume, &at))])
 }
 
 fn menu_of(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
-    let step = Step::new("menu of GRUB Legacy").at(at.clone());
+    let step = Step::new("GRUB Legacy menu").at(at.clone());
     let menu = parse(&volume.text(&at.path).unwrap_or_default());
     if menu.entries.is_empty() {
         return step
-            .issue(Issue::new(IssueKind::EntryMissing, format!("{} has no entry (`title`)", at.path)));
+            .issue(Issue::new(IssueKind::EntryMissing, format!("no menu entry (`title`) in {}", at.path)));
     }
     let chosen = menu.default.min(menu.entries.len() - 1);
     let entries: Vec<Step> = menu
@@ -105,9 +105,9 @@ fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &Entry) -> St
     let title = format!("entry `{}`", entry.title);
     let Some(kernel) = &entry.kernel else {
         return match entry.other {
-            true => Step::new(format!("{title}: it starts something that is not judged")),
+            true => Step::new(format!("{title}, not followed")),
             false => Step::new(title.clone())
-                .issue(Issue::new(IssueKind::KernelMissing, format!("{title} names no kernel"))),
+                .issue(Issue::new(IssueKind::KernelMissing, format!("{title} has no kernel"))),
         };
     };
     let mut step = Step::new(title.clone()).at(at.clone());
@@ -124,8 +124,8 @@ fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &Entry) -> St
     };
     let linux = place(kernel);
     if linux.is_none() {
-        let root = entry.root.as_deref().unwrap_or("the menu's filesystem");
-        let message = format!("{title} names {kernel} (`kernel`), which is not in {root}");
+        let root = entry.root.as_deref().unwrap_or("the filesystem of the menu");
+        let message = format!("{title} refers to missing file {kernel} (`kernel`) in {root}");
         step = step.issue(Issue::new(IssueKind::KernelMissing, message));
     }
     let mut initrds = Vec::new();
@@ -133,7 +133,7 @@ fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &Entry) -> St
         match place(path) {
             Some(place) => initrds.push(place),
             None => {
-                let message = format!("{title} names {path} (`initrd`), which is not there");
+                let message = format!("{title} refers to missing file {path} (`initrd`)");
                 step = step.issue(Issue::new(IssueKind::InitramfsMissing, message));
             }
         }
@@ -142,7 +142,7 @@ fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &Entry) -> St
     step
 }
 
-/// `hd0,0` is the first partition; a disk without a number is one without partitions.
+/// Resolves a device name: `hd0,0` is the first partition, `hd0` a disk without partitions.
 fn volume_of<'d>(tracer: &Tracer<'d, '_>, device: &str) -> Option<&'d Volume<'d>> {
     let name = device.trim_start_matches('(').trim_end_matches(')');
     let by_number = |number: u32| tracer.volumes().iter().find(|volume| volume.number == number);
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_menu_has_entries() {
+    fn menu_is_parsed() {
         let menu = parse(
             "# a\ndefault=1\ntimeout 5\n\ntitle A\nroot (hd0,0)\nkernel --no-mem-option /vmlinuz root=/dev/sda1 ro\ninitrd /initrd.img\n\n\
              title\tB\nuuid 1-2\nkernel (hd0,1)/k quiet\ntitle C\nrootnoverify (hd0,2)\nchainloader +1\n",

@@ -1,4 +1,4 @@
-//! What GRUB's commands do: variables, devices, conditions, and the entries that they make. Source: GRUB manual, "Commands".
+//! Interpreter for GRUB's commands: variables, devices, conditions and menu entries. Source: GRUB manual, "Commands".
 
 mod condition;
 
@@ -10,10 +10,10 @@ use crate::plan::Firmware;
 use condition::Truth;
 use std::collections::BTreeMap;
 
-/// The name of a configuration.
+/// File name of the configuration.
 pub(super) const NAME: &str = "grub.cfg";
 
-/// GRUB's name of a partition of the disk that it was started from; which table it is in makes no difference here.
+/// GRUB's name for a partition of the boot disk. The type of the partition table is omitted.
 pub(super) fn device(partition: u32) -> String {
     if partition == 0 { "hd0".to_owned() } else { format!("hd0,{partition}") }
 }
@@ -22,7 +22,7 @@ pub(super) fn device(partition: u32) -> String {
 #[derive(Clone)]
 pub(super) struct Shell {
     pub(super) variables: BTreeMap<String, String>,
-    /// Configurations that are being read: one that names itself ends.
+    /// Configurations that are being read, to detect recursion.
     open: Vec<FileAt>,
 }
 
@@ -60,7 +60,7 @@ impl Shell {
         self.variables.insert(name.to_owned(), value.to_owned());
     }
 
-    /// With its variables filled in; those that are not set are empty.
+    /// Expands the variables in a word. Unset variables are empty.
     fn fill(&self, word: &Word) -> String {
         let mut text = String::new();
         for piece in word {
@@ -68,7 +68,7 @@ impl Shell {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Variable(name) => text.push_str(self.variables.get(name).map_or("", String::as_str)),
             }
-            // Nothing that is real is this long.
+            // Limits the expansion of malicious scripts.
             if text.len() > 1 << 16 {
                 break;
             }
@@ -76,7 +76,7 @@ impl Shell {
         text
     }
 
-    /// Whether a path is on a device that GRUB makes of others: a logical volume, an array, an encrypted volume.
+    /// Whether a path is on a device that GRUB assembles from others: a logical volume, an array, an encrypted volume.
     pub(super) fn is_opened_by_grub(&self, path: &str) -> bool {
         let root = self.variables.get("root").map_or("", String::as_str);
         let device =
@@ -84,14 +84,14 @@ impl Shell {
         ["lvm", "md", "crypto", "cryptouuid"].iter().any(|kind| device.starts_with(kind))
     }
 
-    /// A path with or without a device in front. Nothing if the device is not one of this disk.
+    /// Resolves a path with an optional device. `None` if the device is not on this disk.
     pub(super) fn place(&self, tracer: &Tracer, path: &str) -> Option<FileAt> {
         let (name, path) = match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
             Some((name, path)) => (name.to_owned(), path),
             None => (self.variables.get("root")?.clone(), path),
         };
         let name = name.trim_start_matches('(').trim_end_matches(')');
-        // The device that it was started from: of a CD that is all of it, not the image for UEFI.
+        // The boot device. For a CD this is the whole CD, not the UEFI boot image.
         if name.is_empty() {
             let own = self.place(tracer, path)?;
             let whole = tracer.volumes().iter().find(|volume| volume.number == WHOLE);
@@ -99,7 +99,7 @@ impl Shell {
             return Some(whole.filter(|_| !is_there).map_or(own.clone(), |whole| whole.at(&own.path)));
         }
         let partition = match name.split_once(',') {
-            // Of a second disk nothing is known; a CD is one without partitions.
+            // A disk without a partition number, or a CD.
             None if name.starts_with("hd") || name.starts_with("cd") => 0,
             None => return None,
             Some((_, partition)) => {
@@ -110,7 +110,7 @@ impl Shell {
         Some(volume.at(&absolute(path)))
     }
 
-    /// What was built in; with what it searched for and did not find. A configuration that it hands over to ends it.
+    /// Runs the embedded configuration. Returns its steps, and the searches that found nothing.
     pub(super) fn embedded(
         &mut self,
         tracer: &mut Tracer,
@@ -124,20 +124,19 @@ impl Shell {
                 (found.steps, found.searches)
             }
             Err(error) => {
-                let message =
-                    format!("GRUB's embedded configuration, line {}: {}", error.line, error.message);
+                let message = format!("embedded GRUB configuration, line {}: {}", error.line, error.message);
                 let step = Step::new("embedded configuration");
                 (vec![step.issue(Issue::new(IssueKind::GrubConfiguration, message))], Vec::new())
             }
         }
     }
 
-    /// A configuration file: its menu.
+    /// Runs a configuration file and returns its menu.
     pub(super) fn file(&mut self, tracer: &mut Tracer, at: &FileAt) -> Step {
-        let step = Step::new("configuration of GRUB").at(at.clone());
+        let step = Step::new("GRUB configuration").at(at.clone());
         if self.open.contains(at) {
             return step
-                .issue(Issue::new(IssueKind::GrubConfiguration, format!("{} leads to itself", at.path)));
+                .issue(Issue::new(IssueKind::GrubConfiguration, format!("{} includes itself", at.path)));
         }
         let text = tracer.volume(at.partition).text(&at.path);
         let statements = match parse(&text.unwrap_or_default()) {
@@ -155,15 +154,18 @@ impl Shell {
         });
         self.open.pop();
         if found.steps.is_empty() {
-            return step.issue(Issue::new(IssueKind::EntryMissing, format!("{} starts nothing", at.path)));
+            return step.issue(Issue::new(
+                IssueKind::EntryMissing,
+                format!("no menu entry or boot command in {}", at.path),
+            ));
         }
         self.choose(&mut found);
         step.then(found.steps)
     }
 
-    /// `default` is a number, a title or an identifier; in submenus, one behind the other with `>`. What it names not at all is the
-    /// first entry.
-    fn choose(&self, found: &mut Found) {
+    /// Marks the default entry. `default` is a number, a title or an identifier; submenus are separated by `>`. If it
+    /// matches no entry, the first one is the default.
+    fn choose(&self, found: &mut Findings) {
         if found.entries.is_empty() {
             return;
         }
@@ -177,9 +179,9 @@ impl Shell {
         }
     }
 
-    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut Found) {
+    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut Findings) {
         for statement in statements {
-            // One that was handed over to another configuration does not come back.
+            // `configfile` does not return.
             if found.is_over {
                 return;
             }
@@ -200,20 +202,20 @@ impl Shell {
         at: &FileAt,
         branches: &[(Vec<Statement>, Vec<Statement>)],
         otherwise: &[Statement],
-        found: &mut Found,
+        found: &mut Findings,
     ) {
         for (condition, body) in branches {
             match self.condition(tracer, condition) {
                 Truth::No => {}
                 Truth::Yes => return self.run(tracer, at, body, found),
-                // What either does counts.
+                // Both branches are possible.
                 Truth::Either => self.run(tracer, at, body, found),
             }
         }
         self.run(tracer, at, otherwise, found);
     }
 
-    /// That of its last command.
+    /// Evaluates a condition, which is the result of its last command.
     fn condition(&mut self, tracer: &mut Tracer, statements: &[Statement]) -> Truth {
         let mut truth = Truth::Either;
         for statement in statements {
@@ -237,7 +239,8 @@ impl Shell {
         truth
     }
 
-    /// Sets a variable to the device that it finds. `Err`: what it does not find. Source: GRUB manual, "search".
+    /// Runs `search`, which sets a variable to the device found. `Err`: the value that was not found. Source: GRUB
+    /// manual, "search".
     fn search(&mut self, tracer: &Tracer, name: &str, words: &[String]) -> Result<(), String> {
         let mut by = match name {
             "search.fs_uuid" => "uuid",
@@ -279,7 +282,7 @@ impl Shell {
         at: &FileAt,
         words: &[Word],
         block: Option<&[Statement]>,
-        found: &mut Found,
+        found: &mut Findings,
     ) {
         let words: Vec<String> = words.iter().map(|word| self.fill(word)).collect();
         let Some((name, rest)) = words.split_first() else { return };
@@ -323,9 +326,9 @@ impl Shell {
         }
     }
 
-    /// Another configuration; `for_good`: this one is over.
-    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut Found) {
-        // What lies there comes to the configuration next to the program in the end.
+    /// Runs another configuration file. With `for_good`, the current one ends.
+    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut Findings) {
+        // Scripts in the memory disk finally load the configuration next to the EFI program.
         if path.starts_with("(memdisk)") {
             return;
         }
@@ -338,11 +341,11 @@ impl Shell {
                 found.steps.push(step);
                 found.is_over = for_good;
             }
-            // `source` of what is not there is passed over.
+            // GRUB ignores `source` of a missing file.
             None if for_good => {
-                let mut message = format!("GRUB is to read {path}, which is not there");
+                let mut message = format!("missing GRUB configuration {path}");
                 if let Some(search) = found.searches.last() {
-                    message = format!("{message}; its search for `{search}` finds nothing");
+                    message = format!("{message}; the search for `{search}` fails");
                 }
                 found.steps.push(
                     Step::new("configuration").issue(Issue::new(IssueKind::GrubConfiguration, message)),
@@ -359,7 +362,7 @@ impl Shell {
         kind: &str,
         words: &[String],
         block: &[Statement],
-        found: &mut Found,
+        found: &mut Findings,
     ) {
         let title = words.first().cloned().unwrap_or_default();
         let id =
@@ -379,7 +382,7 @@ impl Shell {
             let loaded = inside.load(tracer, at, &title, &mut own);
             match loaded {
                 Some(loaded) => Step { title: step.title, ..loaded },
-                None if own.steps.is_empty() => Step::new(format!("{}: it starts no kernel", step.title)),
+                None if own.steps.is_empty() => Step::new(format!("{}, starts no kernel", step.title)),
                 None => step.then(std::mem::take(&mut own.steps)),
             }
         });
@@ -387,8 +390,8 @@ impl Shell {
         found.steps.push(entry);
     }
 
-    /// What the commands so far have loaded.
-    fn load(&self, tracer: &mut Tracer, at: &FileAt, title: &str, found: &mut Found) -> Option<Step> {
+    /// Creates the step for the kernel or boot loader that was loaded.
+    fn load(&self, tracer: &mut Tracer, at: &FileAt, title: &str, found: &mut Findings) -> Option<Step> {
         let commands = std::mem::take(&mut found.commands);
         let linux = commands.iter().rfind(|(name, _, _)| is_linux(name));
         let mut step = Step::new(title);
@@ -405,10 +408,10 @@ impl Shell {
             let path = words.iter().find(|word| !word.starts_with("--"))?;
             let place = place(path, root);
             if path.contains('+') {
-                return Some(Step::new(format!("{title}: another boot sector, which is not judged")));
+                return Some(Step::new(format!("{title}: another boot sector, not followed")));
             }
             if !is_there(&place) {
-                let message = format!("it starts {path}, which is not there");
+                let message = format!("missing file {path} (`chainloader`)");
                 return Some(step.issue(Issue::new(IssueKind::KernelMissing, message)));
             }
             let program = place?;
@@ -417,9 +420,9 @@ impl Shell {
         let path = words.first().cloned().unwrap_or_default();
         let kernel = place(&path, root);
         if !is_there(&kernel) {
-            let mut message = format!("it names {path} (`linux`), which is not there");
+            let mut message = format!("missing file {path} (`linux`)");
             if let Some(search) = found.searches.last() {
-                message = format!("{message}; its search for `{search}` finds nothing");
+                message = format!("{message}; the search for `{search}` fails");
             }
             step = step.issue(Issue::new(IssueKind::KernelMissing, message));
         }
@@ -432,14 +435,14 @@ impl Shell {
                     if is_there(&place) {
                         initrds.extend(place);
                     } else {
-                        let message = format!("it names {path} (`initrd`), which is not there");
+                        let message = format!("missing file {path} (`initrd`)");
                         issues.push(Issue::new(IssueKind::InitramfsMissing, message));
                     }
                 }
             } else if name == "devicetree"
                 && let Some(path) = words.first().filter(|path| !is_there(&place(path, root)))
             {
-                let message = format!("it names {path} (`devicetree`), which is not there");
+                let message = format!("missing file {path} (`devicetree`)");
                 issues.push(Issue::new(IssueKind::OtherFileMissing, message));
             }
         }
@@ -458,15 +461,15 @@ fn is_initrd(name: &str) -> bool {
     matches!(name, "initrd" | "initrd16" | "initrdefi")
 }
 
-/// What running commands has come to.
+/// The result of running commands.
 #[derive(Default)]
 struct Found {
     steps: Vec<Step>,
-    /// Which of the steps are entries of the menu, with the names that choose them.
+    /// Indexes of the steps that are menu entries, with the names that select them.
     entries: Vec<(usize, Vec<String>)>,
-    /// What loads something, with the root at that time.
+    /// Commands that load files, with the value of `root` at that time.
     commands: Vec<(String, Vec<String>, Option<String>)>,
-    /// What was searched for and not found.
+    /// Searches that found nothing.
     searches: Vec<String>,
     is_over: bool,
 }

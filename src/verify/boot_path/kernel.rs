@@ -1,4 +1,4 @@
-//! Kernels and initramfs images, judged by what is in them.
+//! Checks the contents of kernels and initramfs images.
 
 use super::Volume;
 use super::efi::{self, Machine};
@@ -6,15 +6,15 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
 
-/// A kernel's file.
+/// A kernel image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelImage {
-    /// What it calls itself. Source: Linux, Documentation/arch/x86/boot.rst, kernel_version.
+    /// The version in its header. Source: Linux, Documentation/arch/x86/boot.rst, kernel_version.
     pub version: Option<String>,
-    /// Firmware of UEFI can start it, 64-bit firmware.
+    /// 64-bit UEFI firmware can start it.
     pub is_efi: bool,
-    /// What is wrong with it; the rest is not known then.
+    /// What is wrong with it. If set, the other fields are unknown.
     pub damage: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl KernelImage {
     pub fn read(volume: &Volume, path: &str) -> KernelImage {
         match volume.read(path) {
             Some(bytes) => KernelImage::parse(&bytes),
-            None => KernelImage::damaged("it cannot be read"),
+            None => KernelImage::damaged("the kernel cannot be read"),
         }
     }
 
@@ -36,10 +36,12 @@ impl KernelImage {
             return KernelImage::damaged("the file is empty");
         }
         if bytes.get(0x38..0x3c) == Some(b"ARM\x64") {
-            return KernelImage::damaged("it is a kernel for aarch64");
+            return KernelImage::damaged("the kernel is for aarch64");
         }
         if bytes.starts_with(b"\x7fELF") {
-            return KernelImage::damaged("it is an uncompressed kernel (ELF), which PC loaders do not start");
+            return KernelImage::damaged(
+                "the kernel is an uncompressed ELF file, which PC boot loaders do not start",
+            );
         }
         if bytes.get(0x202..0x206) != Some(b"HdrS") || bytes.get(0x1fe..0x200) != Some(&[0x55, 0xaa]) {
             return KernelImage::damaged("the kernel has no boot header (`HdrS`)");
@@ -53,7 +55,7 @@ impl KernelImage {
         let needs = (setup + 1) * 512 + u64::from(number(0x1f4).unwrap_or(0)) * 16;
         if (bytes.len() as u64) < needs {
             return KernelImage::damaged(format!(
-                "the kernel is truncated: its header says {needs} bytes, the file has {}",
+                "the kernel is truncated: {needs} bytes according to its header, but the file has {}",
                 bytes.len()
             ));
         }
@@ -61,7 +63,9 @@ impl KernelImage {
         let end = payload + u64::from(number(0x24c).unwrap_or(0));
         let protocol = bytes.get(0x206..0x208).map_or(0, |b| u16::from_le_bytes(b.try_into().expect("two")));
         if protocol >= 0x208 && end > bytes.len() as u64 {
-            return KernelImage::damaged("the kernel's compressed part ends behind the file");
+            return KernelImage::damaged(
+                "the compressed payload of the kernel extends past the end of the file",
+            );
         }
         if protocol >= 0x208
             && let Some(damage) =
@@ -77,13 +81,13 @@ impl KernelImage {
     }
 }
 
-/// By its first bytes, which any of the kernel's decompressors knows. Source: Linux, scripts/Makefile.lib; lib/decompress.c.
+/// Checks the signature of the compressed payload. Source: Linux, scripts/Makefile.lib; lib/decompress.c.
 fn payload_damage(payload: &[u8]) -> Option<String> {
     let known = ARCHIVES.iter().any(|magic| payload.starts_with(magic))
         || payload.starts_with(b"\x04\x22\x4d\x18")
         || payload.starts_with(b"\x89LZO")
         || payload.starts_with(b"\x7fELF");
-    (!known).then(|| "the kernel's compressed part is not compressed by anything that is known".to_owned())
+    (!known).then(|| "the compressed payload of the kernel has an unknown format".to_owned())
 }
 
 /// Source: Linux, Documentation/arch/x86/boot.rst, kernel_version.
@@ -108,35 +112,35 @@ const ARCHIVES: &[&[u8]] = &[
 
 const LZ4_MAGIC: [u8; 4] = *b"\x02\x21\x4c\x18";
 
-/// By its first bytes.
+/// Whether the first bytes are those of an initramfs.
 pub fn is_initramfs(bytes: &[u8]) -> bool {
     ARCHIVES.iter().any(|magic| bytes.starts_with(magic))
 }
 
-/// What an initramfs image holds. Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
+/// The contents of an initramfs image. Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Initramfs {
-    /// The kernels that it has modules for.
+    /// Kernel versions of its modules.
     pub versions: BTreeSet<String>,
-    /// Names of modules, with `_` and without ending.
+    /// Names of modules, with `_` and without extension.
     #[serde(skip)]
     pub modules: BTreeSet<String>,
-    /// It has something that the kernel starts.
+    /// It contains /init.
     pub has_init: bool,
-    /// All of it was read.
+    /// The image was read completely.
     pub is_complete: bool,
-    /// What is wrong with it.
+    /// What is wrong with the image.
     pub damage: Option<String>,
-    /// Bytes of what it holds, unpacked.
+    /// Size of the unpacked files, in bytes.
     #[serde(skip)]
     pub unpacked: u64,
 }
 
-/// Unpacked, of each chunk but the last. Source: LZ4, doc/lz4_Frame_format.md, "Legacy frame".
+/// Uncompressed size of each chunk but the last, in bytes. Source: LZ4, doc/lz4_Frame_format.md, "Legacy frame".
 const LZ4_CHUNK: usize = 8 << 20;
 
-/// Chunks with their packed lengths before them. Source: Linux, lib/decompress_unlz4.c.
+/// A reader of chunks, each preceded by its compressed length. Source: Linux, lib/decompress_unlz4.c.
 struct Lz4<'b> {
     rest: &'b [u8],
     chunk: io::Cursor<Vec<u8>>,
@@ -149,9 +153,9 @@ impl Read for Lz4<'_> {
             if read > 0 || buffer.is_empty() || self.rest.is_empty() {
                 return Ok(read);
             }
-            let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
-            let (length, rest) = self.rest.split_first_chunk::<4>().ok_or_else(cut)?;
-            // Of a second frame; or the padding that ends the file.
+            let truncated = || io::Error::from(io::ErrorKind::UnexpectedEof);
+            let (length, rest) = self.rest.split_first_chunk::<4>().ok_or_else(truncated)?;
+            // The start of another frame, or the padding at the end of the file.
             if *length == LZ4_MAGIC {
                 self.rest = rest;
                 continue;
@@ -161,7 +165,7 @@ impl Read for Lz4<'_> {
                 self.rest = &[];
                 continue;
             }
-            let packed = rest.get(..length).ok_or_else(cut)?;
+            let packed = rest.get(..length).ok_or_else(truncated)?;
             self.rest = &rest[length..];
             let chunk = lz4_flex::block::decompress(packed, LZ4_CHUNK).map_err(io::Error::other)?;
             self.chunk = io::Cursor::new(chunk);
@@ -169,7 +173,7 @@ impl Read for Lz4<'_> {
     }
 }
 
-/// More than any initramfs has, unpacked.
+/// The maximum unpacked size of an initramfs, in bytes.
 const MOST: u64 = 1 << 30;
 /// Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst, "newc" header.
 const HEADER: usize = 110;
@@ -178,7 +182,9 @@ impl Initramfs {
     pub fn read(volume: &Volume, path: &str) -> Initramfs {
         match volume.read(path) {
             Some(bytes) => Initramfs::parse(&bytes),
-            None => Initramfs { damage: Some("it cannot be read".to_owned()), ..Initramfs::default() },
+            None => {
+                Initramfs { damage: Some("the initramfs cannot be read".to_owned()), ..Initramfs::default() }
+            }
         }
     }
 
@@ -195,7 +201,8 @@ impl Initramfs {
         found
     }
 
-    /// Archives, each by itself compressed or not, with zeros between them. `Ok(false)`: there is one that cannot be read here.
+    /// Reads a sequence of archives, each compressed or not, with zeros between them. `Ok(false)`: one of them is not
+    /// supported.
     fn parts(&mut self, mut bytes: &[u8]) -> Result<bool, String> {
         let mut first = true;
         loop {
@@ -207,7 +214,7 @@ impl Initramfs {
             if !is_initramfs(bytes) {
                 return match first {
                     true => Err("the initramfs is neither a cpio archive nor compressed".to_owned()),
-                    // The kernel says "junk within compressed archive" and goes on.
+                    // The kernel prints "junk within compressed archive" and continues.
                     false => Ok(true),
                 };
             }
@@ -244,7 +251,7 @@ impl Initramfs {
             self.archives(&mut reader)?;
             *bytes = reader.into_inner().finish();
         } else {
-            // One chunk after the other up to the end of the file: nothing can follow it.
+            // The chunks extend to the end of the file, so nothing follows them.
             let mut reader = io::BufReader::with_capacity(
                 LZ4_CHUNK,
                 Lz4 { rest: &bytes[4..], chunk: io::Cursor::default() },
@@ -255,7 +262,7 @@ impl Initramfs {
         Ok(())
     }
 
-    /// What is unpacked, to its end: checksums stand there.
+    /// Reads archives up to the end of the compressed data, where the checksums are.
     fn archives(&mut self, reader: &mut impl BufRead) -> io::Result<()> {
         let mut reader = reader.take(MOST);
         loop {
@@ -271,7 +278,7 @@ impl Initramfs {
         }
     }
 
-    /// One archive, up to its trailer.
+    /// Reads one archive, up to its trailer.
     fn archive(&mut self, reader: &mut impl BufRead) -> io::Result<()> {
         loop {
             let mut header = [0; HEADER];
@@ -279,14 +286,14 @@ impl Initramfs {
             let number = |at: usize| {
                 let digits = std::str::from_utf8(&header[at..at + 8]).ok();
                 let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-                number.ok_or_else(|| io::Error::other("a header of the cpio archive is damaged"))
+                number.ok_or_else(|| io::Error::other("damaged cpio header"))
             };
             if !header.starts_with(b"07070") {
-                return Err(io::Error::other("a header of the cpio archive is damaged"));
+                return Err(io::Error::other("damaged cpio header"));
             }
             let (size, length) = (number(54)?, number(94)?);
             if length > 4096 {
-                return Err(io::Error::other("a name of the cpio archive is damaged"));
+                return Err(io::Error::other("damaged file name in the cpio archive"));
             }
             let mut name = vec![0; length as usize];
             reader.read_exact(&mut name)?;
@@ -321,7 +328,7 @@ fn damage(error: &io::Error) -> String {
     }
 }
 
-/// To a whole number of four bytes.
+/// Number of padding bytes to a multiple of four.
 fn padding(length: u64) -> u64 {
     length.next_multiple_of(4) - length
 }
@@ -345,7 +352,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
     use std::io::Write;
 
-    /// An archive with empty files.
+    /// Builds an archive with empty files.
     pub(crate) fn cpio(names: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for name in names.iter().chain(&["TRAILER!!!"]) {
@@ -359,7 +366,7 @@ pub(super) mod tests {
         bytes
     }
 
-    /// A kernel's header, and as many bytes behind it as it says.
+    /// Builds a kernel header, followed by the number of bytes that it specifies.
     pub(crate) fn kernel(version: &str) -> Vec<u8> {
         let mut bytes = vec![0; 5 * 512 + 0x1000];
         bytes[0x1f1] = 4;
@@ -371,7 +378,7 @@ pub(super) mod tests {
         bytes[0x24c..0x250].copy_from_slice(&64_u32.to_le_bytes());
         bytes[0x400..0x400 + version.len()].copy_from_slice(version.as_bytes());
         bytes[5 * 512..5 * 512 + 4].copy_from_slice(b"\x28\xb5\x2f\xfd");
-        // The EFI stub's header, and XLF_KERNEL_64.
+        // The header of the EFI stub, and XLF_KERNEL_64.
         bytes[..2].copy_from_slice(b"MZ");
         bytes[0x3c] = 0x40;
         bytes[0x40..0x46].copy_from_slice(b"PE\0\0\x64\x86");
@@ -380,7 +387,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_kernel_is_as_long_as_it_says() {
+    fn truncated_and_damaged_kernels_are_detected() {
         let whole = kernel("6.1.0-1");
         assert_eq!(KernelImage::parse(&whole).version.as_deref(), Some("6.1.0-1"));
         assert!(KernelImage::parse(&whole).is_efi);
@@ -388,16 +395,16 @@ pub(super) mod tests {
         for_32_bits[0x236] = 0;
         assert!(!KernelImage::parse(&for_32_bits).is_efi);
         let damage = |bytes: &[u8]| KernelImage::parse(bytes).damage.unwrap();
-        assert!(damage(&whole[..4000]).contains("its header says 6656 bytes, the file has 4000"));
+        assert!(damage(&whole[..4000]).contains("6656 bytes according to its header, but the file has 4000"));
         assert!(damage(&[]).contains("empty"));
         assert!(damage(&[7; 4096]).contains("HdrS"));
         let mut payload = whole.clone();
         payload[5 * 512] = 0;
-        assert!(damage(&payload).contains("compressed part"));
+        assert!(damage(&payload).contains("compressed payload"));
     }
 
     #[test]
-    fn every_compression_is_read_to_its_end() {
+    fn all_compression_formats_are_read_to_the_end() {
         let plain = cpio(&[
             "init",
             "usr/lib/modules/6.1.0/kernel/fs/ext4/ext4.ko",
@@ -415,7 +422,7 @@ pub(super) mod tests {
         for packed in
             [plain.clone(), gzip.finish().unwrap(), bzip.finish().unwrap(), xz.finish().unwrap(), zstd, lz4]
         {
-            // Microcode comes before it, uncompressed.
+            // An uncompressed archive with microcode comes first.
             let mut early = cpio(&["kernel/x86/microcode/GenuineIntel.bin"]);
             early.resize(early.len().next_multiple_of(512), 0);
             early.extend(&packed);
@@ -424,15 +431,15 @@ pub(super) mod tests {
             assert!(found.has_init && found.is_complete);
             assert_eq!(found.versions.iter().collect::<Vec<_>>(), ["6.1.0"]);
             assert_eq!(found.modules.iter().collect::<Vec<_>>(), ["ext4", "virtio_blk"]);
-            let cut = Initramfs::parse(&early[..early.len() - 40]);
-            assert!(cut.damage.is_some(), "{:?}", &packed[..6]);
+            let truncated = Initramfs::parse(&early[..early.len() - 40]);
+            assert!(truncated.damage.is_some(), "{:?}", &packed[..6]);
         }
         assert!(Initramfs::parse(&[7; 100]).damage.unwrap().contains("neither"));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..2000), magic in 0..ARCHIVES.len()) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), magic in 0..ARCHIVES.len()) {
             let _ = KernelImage::parse(&bytes);
             let _ = Initramfs::parse(&[ARCHIVES[magic], &bytes].concat());
         }

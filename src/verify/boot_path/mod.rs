@@ -1,8 +1,8 @@
-//! How a disk boots: what each firmware finds on it, and where that leads, followed to kernels, initramfs images and command lines
-//! without running anything.
+//! How a disk boots: what each firmware starts, followed through boot loaders to kernels, initramfs images and command
+//! lines. Nothing is executed.
 //!
-//! The result is a tree of [`Step`]s. A broken link is an [`Issue`] of the step that has it; a loader that is not known ends its
-//! path with a step that says so, and nothing behind it is judged.
+//! The result is a tree of [`Step`]s. Problems are [`Issue`]s of the step where they occur. An unknown boot loader ends
+//! its path: nothing after it is checked.
 
 mod bios;
 pub mod cd;
@@ -27,20 +27,20 @@ use crate::plan::Firmware;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Whether GRUB can read a configuration. `Err`: in which line it cannot, and why.
+/// Checks the syntax of a GRUB configuration. `Err`: the line, and the error.
 pub fn check_grub_script(text: &str) -> Result<(), String> {
     script::parse(text).map(drop).map_err(|error| format!("line {}: {}", error.line, error.message))
 }
 
-/// More steps than this on one path are a loop of configuration files.
+/// A longer path is a loop of configuration files.
 const DEEPEST: usize = 12;
-/// More kernels than this on one disk help nobody.
+/// The maximum number of kernels for a disk.
 const MOST_KERNELS: usize = 200;
 
-/// Kernels and initramfs images that are looked into; others are taken as they are.
+/// The maximum number of kernels and initramfs images that are read; the others are not checked.
 const MOST_FILES: usize = 24;
 
-/// A file of a partition. The path is as the partition has it.
+/// A file on a partition, with its path in that filesystem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FileAt {
@@ -53,30 +53,30 @@ pub struct FileAt {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum IssueKind {
-    /// A firmware finds a partition or boot code that is meant for it, and nothing to start.
+    /// A partition or boot code for the firmware exists, but no boot loader.
     LoaderMissing,
-    /// A boot program is truncated, or not one.
+    /// A boot program is truncated, or not a program.
     LoaderDamaged,
-    /// A boot program is for another processor.
+    /// A boot program is for another architecture.
     WrongArchitecture,
-    /// A loader has no entry that starts anything.
+    /// The boot loader has no entry.
     EntryMissing,
-    /// Missing, or not what GRUB can read.
+    /// The GRUB configuration is missing or invalid.
     GrubConfiguration,
     SyslinuxConfiguration,
     KernelMissing,
-    /// A kernel that the loader starts as an EFI program is none, for this processor.
+    /// The boot loader starts the kernel as an EFI program, but it is not one for this architecture.
     KernelNotEfi,
     InitramfsMissing,
     OtherFileMissing,
 }
 
-/// A broken link.
+/// A problem on a boot path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Issue {
     pub kind: IssueKind,
-    /// Lowercase, without full stop.
+    /// Starts in lower case, without a full stop.
     pub message: String,
     pub help: Option<String>,
 }
@@ -92,20 +92,20 @@ impl Issue {
     }
 }
 
-/// One link of a boot path.
+/// A step of a boot path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Step {
-    /// Such as `systemd-boot 252.38` or `entry debian-6.1.0-32-amd64.conf`.
+    /// For example `systemd-boot 252.38` or `entry debian-6.1.0-32-amd64.conf`.
     pub title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<FileAt>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<Issue>,
-    /// Which kernel is started here: an index into [`BootPaths::kernels`].
+    /// The kernel that is started here, as an index into [`BootPaths::kernels`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<usize>,
-    /// Somebody has to choose it.
+    /// The step is not the default: it must be selected in a menu.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_alternative: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -132,27 +132,27 @@ impl Step {
         self
     }
 
-    /// This step and all behind it, each with whether somebody has to choose it.
+    /// This step and all that follow, each with whether it must be selected in a menu.
     pub fn all(&self, chosen: bool) -> Vec<(&Step, bool)> {
         let chosen = chosen || self.is_alternative;
         std::iter::once((self, chosen)).chain(self.next.iter().flat_map(|step| step.all(chosen))).collect()
     }
 }
 
-/// A kernel that an entry starts.
+/// A kernel that a loader entry starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct KernelStart {
-    /// The configuration that names it, or the unified kernel image.
+    /// The configuration with the entry, or the unified kernel image.
     pub entry: FileAt,
-    /// Nothing if it is not there.
+    /// `None` if the file is missing.
     pub image: Option<(FileAt, KernelImage)>,
     pub initramfs: Vec<(FileAt, Initramfs)>,
-    /// The kernel's command line, as far as it is known without running the loader.
+    /// The kernel command line, as far as it can be determined without running the boot loader.
     pub options: String,
 }
 
-/// What one firmware does with the disk.
+/// The boot path of a firmware.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootPath {
@@ -168,30 +168,30 @@ pub struct BootPaths {
 }
 
 impl BootPaths {
-    /// Every step of every path, each with whether somebody has to choose it.
+    /// All steps of all paths, each with whether it must be selected in a menu.
     pub fn steps(&self) -> impl Iterator<Item = (&Step, bool)> {
         self.paths.iter().flat_map(|path| path.start.all(false))
     }
 
-    /// Those that a firmware reaches by itself, or by a choice.
+    /// All kernels on the boot paths, each with whether it must be selected in a menu.
     pub fn kernels(&self) -> impl Iterator<Item = (&KernelStart, bool)> {
         self.steps().filter_map(|(step, chosen)| Some((self.kernels.get(step.kernel?)?, chosen)))
     }
 }
 
-/// What boot programs can read of a disk.
+/// The parts of a disk that boot loaders can read.
 pub struct Disk<'a> {
-    /// In the order of the table.
+    /// In the order of the partition table.
     pub volumes: Vec<Volume<'a>>,
-    /// Partitions with a filesystem or volume that is known and not read here: a boot program may read it.
+    /// Partitions with an unsupported filesystem or volume type, which a boot loader may be able to read.
     pub not_read: Vec<u32>,
-    /// The first 440 bytes, which BIOS runs.
+    /// The first 440 bytes of the disk, which BIOS executes.
     pub boot_code: &'a [u8],
-    /// Reads sectors of 512 bytes that are in no filesystem.
+    /// Reads 512-byte sectors from the disk.
     pub sectors: &'a dyn Fn(u64, usize) -> Option<Vec<u8>>,
 }
 
-/// Follows all paths.
+/// Follows all boot paths.
 pub fn follow(disk: &Disk) -> BootPaths {
     let mut tracer = Tracer::new(disk);
     let mut paths = Vec::new();
@@ -203,11 +203,11 @@ pub fn follow(disk: &Disk) -> BootPaths {
     tracer.into_paths(paths)
 }
 
-/// What is found on the way.
+/// State while boot paths are followed.
 struct Tracer<'d, 'a> {
     disk: &'d Disk<'a>,
     kernels: Vec<KernelStart>,
-    /// What was read already.
+    /// Kernels that were already read.
     images: BTreeMap<FileAt, KernelImage>,
     archives: BTreeMap<FileAt, Initramfs>,
     depth: usize,
@@ -222,15 +222,13 @@ impl<'d, 'a> Tracer<'d, 'a> {
         BootPaths { paths, kernels: self.kernels }
     }
 
-    /// A step that leads to something that is not found, where that may be on a partition that is not read; else with the issue.
+    /// Adds the issue of a missing file to a step, unless the file may be on a partition with an unsupported type.
     fn unless_not_read(&self, step: Step, issue: Issue) -> Step {
         match self.disk.not_read.first() {
             None => step.issue(issue),
             Some(number) => {
-                let title = format!(
-                    "{}; its configuration may be on partition {number}, which is not read",
-                    step.title
-                );
+                let title =
+                    format!("{}; its configuration may be on the unsupported partition {number}", step.title);
                 Step { title, ..step }
             }
         }
@@ -241,15 +239,18 @@ impl<'d, 'a> Tracer<'d, 'a> {
     }
 
     fn volume(&self, number: u32) -> &'d Volume<'a> {
-        self.volumes().iter().find(|volume| volume.number == number).expect("steps name volumes of the disk")
+        self.volumes()
+            .iter()
+            .find(|volume| volume.number == number)
+            .expect("steps refer to volumes of the disk")
     }
 
-    /// One level deeper, unless that is too deep.
+    /// Follows a step one level deeper, up to the limit.
     fn deeper(&mut self, follow: impl FnOnce(&mut Self) -> Step) -> Step {
         if self.depth >= DEEPEST {
-            return Step::new("further configuration is not followed").issue(Issue::new(
+            return Step::new("limit of nested configurations reached").issue(Issue::new(
                 IssueKind::EntryMissing,
-                format!("more than {DEEPEST} boot programs and configuration files lead to each other"),
+                format!("more than {DEEPEST} boot loaders and configuration files start each other"),
             ));
         }
         self.depth += 1;
@@ -258,7 +259,7 @@ impl<'d, 'a> Tracer<'d, 'a> {
         step
     }
 
-    /// The kernel of an entry. `linux` and `initrds`: where they were looked for, and the volume with the path if it is there.
+    /// Adds the kernel of an entry. `linux` and `initrds` are the files that exist.
     fn kernel(
         &mut self,
         entry: &FileAt,
@@ -292,12 +293,12 @@ impl<'d, 'a> Tracer<'d, 'a> {
         Some(self.kernels.len() - 1)
     }
 
-    /// Whether one more file may be looked into: a hostile disk has any number of large ones.
+    /// Whether another file may be read. A malicious disk can contain any number of large files.
     fn may_read(&self) -> bool {
         self.images.len() + self.archives.len() < MOST_FILES
     }
 
-    /// What a unified kernel image holds.
+    /// Adds the kernel in a unified kernel image.
     fn unified(
         &mut self,
         at: &FileAt,

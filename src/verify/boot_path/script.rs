@@ -1,17 +1,17 @@
-//! GRUB's script language: from text to commands. Source: GRUB manual, "Writing full configuration files directly", "Shell-like
+//! Parser for GRUB's script language. Source: GRUB manual, "Writing full configuration files directly", "Shell-like
 //! scripting".
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A piece of a word.
+/// A part of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Text(String),
     Variable(String),
 }
 
-/// A word before its variables are filled in.
+/// A word before the expansion of variables.
 pub(super) type Word = Vec<Piece>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,32 +20,32 @@ pub(super) enum Statement {
         words: Vec<Word>,
         block: Option<Vec<Statement>>,
     },
-    /// Conditions with what they lead to; the last may have none.
+    /// Branches, each with a condition and a body, and the `else` branch.
     If(Vec<(Vec<Statement>, Vec<Statement>)>, Vec<Statement>),
     Loop(Vec<Statement>),
     Function(String),
 }
 
-/// What is wrong, and in which line, from 1.
+/// An error and its line number, starting at 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SyntaxError {
     pub line: usize,
     pub message: String,
 }
 
-/// Deeper blocks are nobody's.
+/// The maximum nesting depth of blocks.
 const DEEPEST: usize = 40;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Word(Word),
-    /// The end of a command: a line end or `;`.
+    /// The end of a command: a newline or `;`.
     End,
     Open,
     Close,
 }
 
-/// A whole file.
+/// Parses a file.
 pub(super) fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
@@ -56,13 +56,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<Statement>, SyntaxError> {
     }
 }
 
-/// Words and separators of a script, each with its line.
+/// Splits a script into words and separators, each with its line number.
 struct Lexer<'t> {
     characters: Peekable<Chars<'t>>,
     line: usize,
     found: Vec<(Token, usize)>,
     word: Word,
-    /// Also where it is empty: `""`.
+    /// There is a word, even if it is empty: `""`.
     is_word: bool,
     /// The line of an open double quote.
     quoted_since: Option<usize>,
@@ -81,7 +81,7 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, SyntaxError> {
         lexer.take(c)?;
     }
     if let Some(line) = lexer.quoted_since {
-        return Err(SyntaxError { line, message: "a quote `\"` has no end".to_owned() });
+        return Err(SyntaxError { line, message: "unterminated quote `\"`".to_owned() });
     }
     lexer.end_word(lexer.line);
     Ok(lexer.found)
@@ -144,7 +144,7 @@ impl Lexer<'_> {
                     self.push(c);
                 }
                 None => {
-                    return Err(SyntaxError { line: start, message: "a quote `'` has no end".to_owned() });
+                    return Err(SyntaxError { line: start, message: "unterminated quote `'`".to_owned() });
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Lexer<'_> {
 
     fn escaped(&mut self, quoted: bool) {
         match self.characters.next() {
-            // A line that goes on.
+            // A continued line.
             Some('\n') => self.line += 1,
             Some(c) => {
                 self.is_word = true;
@@ -177,7 +177,7 @@ impl Lexer<'_> {
             }
         }
         if braces && self.characters.next_if_eq(&'}').is_none() {
-            return Err(SyntaxError { line: self.line, message: format!("`${{{name}` has no `}}`") });
+            return Err(SyntaxError { line: self.line, message: format!("missing `}}` after `${{{name}`") });
         }
         match name.is_empty() {
             true => self.push('$'),
@@ -203,7 +203,7 @@ impl Parser<'_> {
         SyntaxError { line: token.map_or(1, |(_, line)| *line), message: message.into() }
     }
 
-    /// A word without quotes or variables, which may be one of the language's own.
+    /// A word without variables, which may be a keyword.
     fn keyword(&self) -> Option<&str> {
         match self.peek() {
             Some(Token::Word(word)) => match &word[..] {
@@ -214,7 +214,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Up to one of these words, a closing brace or the end; none of them is taken.
+    /// Parses statements up to one of these words, a closing brace or the end, which is not consumed.
     fn statements(&mut self, until: &[&str]) -> Result<Vec<Statement>, SyntaxError> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -308,9 +308,9 @@ impl Parser<'_> {
 
     fn block(&mut self) -> Result<Vec<Statement>, SyntaxError> {
         if self.peek() != Some(&Token::Open) {
-            return Err(self.error("a block `{` is missing"));
+            return Err(self.error("missing `{`"));
         }
-        let start = self.error("a block `{` has no `}`");
+        let start = self.error("missing `}` for this `{`");
         self.at += 1;
         let body = self.statements(&[])?;
         if self.peek() != Some(&Token::Close) {
@@ -327,7 +327,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn words_have_quotes_variables_and_comments() {
+    fn quotes_variables_and_comments_are_parsed() {
         let parsed = parse("linux \"/boot/$kernel\" 'a b'\\ c ${x}y # none\n").unwrap();
         let text = |text: &str| Piece::Text(text.to_owned());
         let Statement::Command { words, block: None } = &parsed[0] else { panic!("{parsed:?}") };
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_and_blocks_nest() {
+    fn conditions_and_blocks_can_be_nested() {
         let text = "if [ a = b ]; then\n set x=1\nelif c; then d; else\n menuentry 'T' --class x { linux /k\n initrd /i }\nfi\nfunction f {\n echo }\n";
         let parsed = parse(text).unwrap();
         let Statement::If(branches, otherwise) = &parsed[0] else { panic!("{parsed:?}") };
@@ -349,10 +349,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_their_line() {
+    fn errors_have_line_numbers() {
         let error = |text: &str| parse(text).unwrap_err();
         assert_eq!(error("a\nmenuentry 'x' {\n linux /k\n").line, 2);
-        assert!(error("echo 'a\n\n").message.contains("no end"));
+        assert!(error("echo 'a\n\n").message.contains("unterminated"));
         assert!(error("if a; then b\n").message.contains("without `fi`"));
         assert!(error("a }\n").message.contains("`}`"));
         assert!(error("fi\n").message.contains("unexpected `fi`"));
@@ -362,7 +362,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_answered(text in "([a-z$'\"{};#\\\\ \n=]|if |then |fi |else |menuentry ){0,200}") {
+        fn arbitrary_text_does_not_panic(text in "([a-z$'\"{};#\\\\ \n=]|if |then |fi |else |menuentry ){0,200}") {
             let _ = parse(&text);
         }
     }

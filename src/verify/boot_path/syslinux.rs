@@ -3,7 +3,7 @@
 use super::volume::{absolute, directory};
 use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
 
-/// Where each looks, in this order. Source: the Syslinux wiki, "Config", "Working directory".
+/// Paths of the configuration, in search order. Source: the Syslinux wiki, "Config", "Working directory".
 const CONFIGURATIONS: &[&str] = &[
     "/boot/isolinux/isolinux.cfg",
     "/isolinux/isolinux.cfg",
@@ -44,13 +44,13 @@ fn parse(text: &str) -> Configuration {
         let label = found.labels.last_mut();
         match (key.as_str(), label) {
             ("label", _) => found.labels.push(Label { name: value.to_owned(), ..Label::default() }),
-            // A menu module is not a label: the menu decides by `menu default`.
+            // A menu module is not a label; the menu uses `menu default`.
             ("default", _) => found.default = Some(value.to_owned()).filter(|value| !value.contains(".c32")),
             ("include", _) => {
                 found.includes.push(value.split_whitespace().next().unwrap_or_default().to_owned())
             }
             ("kernel" | "linux", Some(label)) => {
-                // By its ending Syslinux tells what it is.
+                // Syslinux determines the file type by its extension.
                 let is_other = key == "kernel"
                     && [".c32", ".com", ".bin", ".bss", ".0"].iter().any(|end| value.ends_with(end));
                 label.other |= is_other;
@@ -77,18 +77,19 @@ fn parse(text: &str) -> Configuration {
     found
 }
 
-/// On the filesystem that its boot sector lies in.
+/// Follows the configuration, on the filesystem with the boot sector.
 pub(super) fn follow(tracer: &mut Tracer, volume: &Volume, step: Step) -> Step {
     let Some(path) = CONFIGURATIONS.iter().find(|path| volume.has_file(path)) else {
-        let issue = Issue::new(IssueKind::SyslinuxConfiguration, "Syslinux has no configuration");
-        return step.issue(issue.help("without one it stops at its `boot:` prompt"));
+        let issue = Issue::new(IssueKind::SyslinuxConfiguration, "Syslinux configuration missing");
+        return step
+            .issue(issue.help("create the configuration; without it Syslinux stops at its `boot:` prompt"));
     };
     let at = volume.at(path);
     step.then([tracer.deeper(|tracer| configuration(tracer, volume, &at))])
 }
 
 fn configuration(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
-    let step = Step::new("configuration of Syslinux").at(at.clone());
+    let step = Step::new("Syslinux configuration").at(at.clone());
     let own = directory(&at.path).to_owned();
     let mut found = parse(&volume.text(&at.path).unwrap_or_default());
     for include in std::mem::take(&mut found.includes).iter().take(20) {
@@ -98,7 +99,7 @@ fn configuration(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
         found.labels.extend(more.labels);
     }
     if found.labels.is_empty() {
-        return step.issue(Issue::new(IssueKind::EntryMissing, "the configuration has no label"));
+        return step.issue(Issue::new(IssueKind::EntryMissing, "no label in the configuration"));
     }
     let default = found.default.take();
     let chosen = found.labels.iter().position(|label| Some(&label.name) == default.as_ref()).unwrap_or(0);
@@ -114,15 +115,15 @@ fn entry(tracer: &mut Tracer, volume: &Volume, at: &FileAt, own: &str, label: &L
     let mut step = Step::new(format!("label {}", label.name));
     let Some(linux) = &label.linux else {
         return match label.other {
-            true => Step::new(format!("label {}: it starts something that is not judged", label.name)),
+            true => Step::new(format!("label {}, not followed", label.name)),
             false => step
-                .issue(Issue::new(IssueKind::KernelMissing, format!("label {} names no kernel", label.name))),
+                .issue(Issue::new(IssueKind::KernelMissing, format!("label {} has no kernel", label.name))),
         };
     };
     let kernel = place(own, linux);
     let is_there = volume.has_file(&kernel);
     if !is_there {
-        let message = format!("label {} names the kernel {linux}, which is not there", label.name);
+        let message = format!("label {} refers to missing kernel {linux}", label.name);
         step = step.issue(Issue::new(IssueKind::KernelMissing, message));
     }
     let mut initrds = Vec::new();
@@ -131,7 +132,7 @@ fn entry(tracer: &mut Tracer, volume: &Volume, at: &FileAt, own: &str, label: &L
         if volume.has_file(&path) {
             initrds.push(volume.at(&path));
         } else {
-            let message = format!("label {} names the initramfs {initrd}, which is not there", label.name);
+            let message = format!("label {} refers to missing initramfs {initrd}", label.name);
             step = step.issue(Issue::new(IssueKind::InitramfsMissing, message));
         }
     }
@@ -139,7 +140,7 @@ fn entry(tracer: &mut Tracer, volume: &Volume, at: &FileAt, own: &str, label: &L
     step
 }
 
-/// Names are relative to the directory of the configuration.
+/// Resolves a path relative to the directory of the configuration.
 fn place(own: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { absolute(&format!("{own}/{path}")) }
 }
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_have_kernel_initramfs_and_options() {
+    fn labels_are_parsed() {
         let found = parse(
             "DEFAULT vesamenu.c32\nTIMEOUT 1\nLABEL a\n  KERNEL memdisk.c32\nlabel b\n menu default\n linux ../vmlinuz\n append initrd=/initrd.img root=x rw\n",
         );

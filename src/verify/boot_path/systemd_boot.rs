@@ -1,5 +1,5 @@
-//! systemd-boot: its entries and unified kernel images. Sources: The Boot Loader Specification (UAPI.1); systemd-boot(7);
-//! loader.conf(5).
+//! systemd-boot: its entries and unified kernel images. Sources: The Boot Loader Specification (UAPI.1);
+//! systemd-boot(7); loader.conf(5).
 
 use super::volume::absolute;
 use super::{FileAt, Issue, IssueKind, KernelImage, Step, Tracer, Volume, efi};
@@ -25,11 +25,11 @@ pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     if next.is_empty() {
         let issue = Issue::new(
             IssueKind::EntryMissing,
-            format!("systemd-boot has no entry in {ENTRIES} and no unified kernel image in {UNIFIED}"),
+            format!("systemd-boot finds no entry in {ENTRIES} and no unified kernel image in {UNIFIED}"),
         );
         return step.issue(issue);
     }
-    // A default that is not there leaves the first that can be started.
+    // If the default entry does not exist, the first one is the default.
     let settings = tracer.volume(at.partition).text("/loader/loader.conf").unwrap_or_default();
     let named: Vec<bls::Entry> = next
         .iter()
@@ -47,7 +47,7 @@ pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     step.then(next)
 }
 
-/// The entries of a directory. `prefix`: where what they name begins, seen from the volume's root.
+/// The entries in a directory. `prefix` is the directory on the volume that paths in entries are relative to.
 pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<Step> {
     let names =
         volume.list(directory).into_iter().filter(|name| name.to_ascii_lowercase().ends_with(".conf"));
@@ -76,14 +76,14 @@ fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &Entry, prefix
             }
             Some(efi) => step.issue(Issue::new(
                 IssueKind::KernelMissing,
-                format!("the loader entry names the program {efi}, which is not there"),
+                format!("loader entry refers to missing program {efi}"),
             )),
-            None => step.issue(Issue::new(IssueKind::KernelMissing, "the loader entry names no kernel")),
+            None => step.issue(Issue::new(IssueKind::KernelMissing, "loader entry has no kernel")),
         };
     };
     if !volume.has_file(&place(linux)) {
-        let message = format!("the loader entry names the kernel {linux}, which is not there");
-        let help = "add a kernel bundle to `Bundles`, or correct the hook that wrote the entry";
+        let message = format!("loader entry refers to missing kernel {linux}");
+        let help = "add a kernel bundle to `Bundles`, or fix the hook that wrote the entry";
         step = step.issue(Issue::new(IssueKind::KernelMissing, message).help(help));
     }
     let mut initrds = Vec::new();
@@ -91,12 +91,12 @@ fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &Entry, prefix
         if volume.has_file(&place(initrd)) {
             initrds.push(volume.at(&place(initrd)));
         } else {
-            let message = format!("the loader entry names the initramfs {initrd}, which is not there");
+            let message = format!("loader entry refers to missing initramfs {initrd}");
             step = step.issue(Issue::new(IssueKind::InitramfsMissing, message));
         }
     }
     if let Some(file) = entry.devicetree.as_ref().filter(|file| !volume.has_file(&place(file))) {
-        let message = format!("the loader entry names the device tree {file}, which is not there");
+        let message = format!("loader entry refers to missing device tree {file}");
         step = step.issue(Issue::new(IssueKind::OtherFileMissing, message));
     }
     let linux = volume.has_file(&place(linux)).then(|| volume.at(&place(linux)));
@@ -104,7 +104,7 @@ fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &Entry, prefix
     let image = step.kernel.and_then(|index| tracer.kernels[index].image.as_ref());
     if let Some((at, KernelImage { is_efi: false, damage: None, .. })) = image {
         let message =
-            format!("{} is not an EFI program for x86-64, which is all that systemd-boot starts", at.path);
+            format!("{} is not an EFI program for x86-64; systemd-boot starts only EFI programs", at.path);
         step.issues.push(Issue::new(IssueKind::KernelNotEfi, message));
     }
     step

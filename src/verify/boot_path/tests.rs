@@ -1,4 +1,4 @@
-//! Whole paths, over trees in memory.
+//! Tests of complete boot paths, on trees in memory.
 
 use super::efi::tests::pe;
 use super::kernel::tests::{cpio, kernel};
@@ -60,7 +60,7 @@ fn volume<'a>(number: u32, is_esp: bool, tree: &'a Tree, source: &'a &'a [u8]) -
     }
 }
 
-/// An ESP with these files is partition 1, a root filesystem is partition 2.
+/// Boot paths of a disk with an ESP as partition 1 and a root filesystem as partition 2.
 fn paths(esp: &[(&str, Vec<u8>)], root: &[(&str, Vec<u8>)], boot_code: &[u8]) -> BootPaths {
     let (esp, root) = (tree(esp), tree(root));
     let none = &[0; 512][..];
@@ -123,8 +123,8 @@ fn systemd_boot_leads_to_kernels_and_the_newest_is_the_default() {
     assert_eq!(
         issues(&found),
         [
-            "chosen: the loader entry names the kernel /debian/5.9/linux, which is not there",
-            "chosen: the loader entry names the initramfs /debian/5.9/initrd, which is not there"
+            "chosen: loader entry refers to missing kernel /debian/5.9/linux",
+            "chosen: loader entry refers to missing initramfs /debian/5.9/initrd"
         ]
     );
     let (start, chosen) = found.kernels().next().unwrap();
@@ -134,23 +134,23 @@ fn systemd_boot_leads_to_kernels_and_the_newest_is_the_default() {
     esp.retain(|(path, _)| !path.ends_with("6.1/linux"));
     assert!(!issues(&paths(&esp, &[], &[0; 440]))[0].starts_with("chosen"));
     esp.truncate(1);
-    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("has no entry"));
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("finds no entry"));
 }
 
 #[test]
-fn an_esp_without_a_program_for_this_processor_is_a_broken_link() {
+fn esp_without_matching_program_is_an_issue() {
     let empty = paths(&[("EFI/x", Vec::new())], &[], &[0; 440]);
-    assert!(issues(&empty)[0].contains("there is no EFI/BOOT/BOOTX64.EFI"));
+    assert!(issues(&empty)[0].contains("EFI/BOOT/BOOTX64.EFI missing"));
     let other = paths(&[("EFI/BOOT/BOOTAA64.EFI", pe(0xaa64, &[]))], &[], &[0; 440]);
-    assert!(issues(&other)[0].contains("only BOOTAA64.EFI"));
+    assert!(issues(&other)[0].contains("BOOTAA64.EFI is for another architecture"));
     let wrong = paths(&[("EFI/BOOT/BOOTX64.EFI", pe(0xaa64, &[]))], &[], &[0; 440]);
     assert!(issues(&wrong)[0].contains("is for aarch64"));
     let unknown = paths(&[("EFI/BOOT/BOOTX64.EFI", pe(0x8664, &[(".text", b"x")]))], &[], &[0; 440]);
-    assert!(issues(&unknown).is_empty() && unknown.paths[0].start.title.contains("not known"));
+    assert!(issues(&unknown).is_empty() && unknown.paths[0].start.title.contains("unknown"));
 }
 
 #[test]
-fn a_unified_kernel_image_holds_everything() {
+fn unified_kernel_image_is_read() {
     let image = pe(
         0x8664,
         &[(".linux", &kernel("6.6")), (".initrd", &cpio(&["init"])), (".cmdline", b"root=LABEL=x ro\n\0")],
@@ -187,7 +187,7 @@ submenu 'Advanced options' $menuentry_id_option 'advanced' {
 "#;
 
 #[test]
-fn shim_leads_to_grub_to_its_menu_on_the_root() {
+fn shim_is_followed_to_grub_menu_on_root() {
     let esp = [
         ("EFI/BOOT/BOOTX64.EFI", pe(0x8664, &[(".sbat", b"sbat,1,SBAT Version\nshim,4,UEFI shim\n")])),
         ("EFI/BOOT/grubx64.efi", grub("/EFI/debian", None)),
@@ -204,11 +204,11 @@ fn shim_leads_to_grub_to_its_menu_on_the_root() {
         ("boot/initrd.img-6.1", cpio(&["init"])),
     ];
     let found = paths(&esp, &root, &[0; 440]);
-    assert_eq!(issues(&found), ["chosen: it names /boot/vmlinuz-5.9 (`linux`), which is not there"]);
+    assert_eq!(issues(&found), ["chosen: missing file /boot/vmlinuz-5.9 (`linux`)"]);
     let (start, chosen) = found.kernels().next().unwrap();
     assert!(!chosen);
     assert_eq!((start.options.as_str(), start.entry.partition), ("root=UUID=x ro quiet", 2));
-    // The search of a UUID that no filesystem has leads nowhere.
+    // A search for a missing UUID fails.
     let lost = [
         esp[0].clone(),
         esp[1].clone(),
@@ -217,13 +217,13 @@ fn shim_leads_to_grub_to_its_menu_on_the_root() {
             text("search.fs_uuid GONE root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"),
         ),
     ];
-    let said = issues(&paths(&lost, &root, &[0; 440]));
-    assert!(said[0].contains("its search for `GONE` finds nothing"), "{said:?}");
-    assert!(issues(&paths(&esp[..2], &root, &[0; 440]))[0].contains("GRUB has no configuration"));
+    let found = issues(&paths(&lost, &root, &[0; 440]));
+    assert!(found[0].contains("the search for `GONE` fails"), "{found:?}");
+    assert!(issues(&paths(&esp[..2], &root, &[0; 440]))[0].contains("GRUB configuration missing"));
 }
 
 #[test]
-fn grub_s_embedded_configuration_is_followed() {
+fn embedded_grub_configuration_is_followed() {
     let own = "search --file --set=root /boot/grub/grub.cfg\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n";
     let esp = [("EFI/BOOT/BOOTX64.EFI", grub("", Some(own)))];
     let root = [("boot/grub/grub.cfg", text("menuentry x {\n linux /k a\n}\n")), ("k", kernel("6.1"))];
@@ -231,11 +231,11 @@ fn grub_s_embedded_configuration_is_followed() {
     assert_eq!(issues(&found), [""; 0]);
     assert_eq!(found.kernels().next().unwrap().0.options, "a");
     let broken = [("boot/grub/grub.cfg", text("menuentry x {\n linux /k a\n"))];
-    assert!(issues(&paths(&esp, &broken, &[0; 440]))[0].contains("/boot/grub/grub.cfg, line 1: a block"));
+    assert!(issues(&paths(&esp, &broken, &[0; 440]))[0].contains("/boot/grub/grub.cfg, line 1: missing `}`"));
 }
 
 #[test]
-fn bios_leads_to_grub_and_to_syslinux() {
+fn bios_is_followed_to_grub_and_syslinux() {
     let mut code = vec![0x90; 440];
     code[0x180..0x185].copy_from_slice(b"GRUB ");
     let root = [
@@ -248,17 +248,20 @@ fn bios_leads_to_grub_and_to_syslinux() {
     assert_eq!((issues(&found).len(), found.kernels().count()), (0, 1));
     assert_eq!(found.paths[0].firmware, Firmware::Bios);
     code[0x5c..0x64].fill(0);
-    assert!(issues(&paths(&[], &root, &code))[0].contains("no core image in LBA 0"));
+    assert!(issues(&paths(&[], &root, &code))[0].contains("no core image at LBA 0"));
     let mut chain = vec![0x90; 440];
     chain[100..124].copy_from_slice(b"Missing operating system");
     // The boot sector of the active partition is empty here.
-    assert!(issues(&paths(&[], &root, &chain))[0].contains("its boot sector starts nothing"));
+    assert!(
+        issues(&paths(&[], &root, &chain))[0]
+            .contains("boot sector of the active partition 2 starts nothing")
+    );
     assert_eq!(paths(&[], &root, &[0; 440]).paths, []);
 }
 
-/// What a core image carries decides where it goes on, and not where distributions have their configuration.
+/// The embedded prefix and configuration take precedence over the usual directories of distributions.
 #[test]
-fn a_core_image_leads_where_it_was_built_for() {
+fn core_image_uses_its_embedded_prefix() {
     let mut code = vec![0x90; 440];
     code[0x180..0x185].copy_from_slice(b"GRUB ");
     code[0x5c..0x64].copy_from_slice(&34_u64.to_le_bytes());
@@ -280,19 +283,19 @@ fn a_core_image_leads_where_it_was_built_for() {
         ("(,gpt2)/own", "", ""),
         ("/own", "search.fs_uuid UUID-2 root\nset prefix=($root)/own\n", ""),
         ("/none", "set root=hd0,gpt2\nconfigfile /own/grub.cfg\n", ""),
-        ("/none", "configfile (hd0,gpt2)/own/grub.cfg\n", "it names /k (`linux`), which is not there"),
+        ("/none", "configfile (hd0,gpt2)/own/grub.cfg\n", "missing file /k (`linux`)"),
         ("(lvm/a-b)/own", "", ""),
-        ("(,gpt2)/none", "", "there is no (hd0,gpt2)/none/grub.cfg"),
-        ("(,gpt7)/own", "", "there is no (hd0,gpt7)/own/grub.cfg"),
-        ("/own", "search.fs_uuid UUID-9 root\n", "its search for `UUID-9` finds nothing"),
-        ("(,gpt2)/boot/grub", "", "it names /gone (`linux`), which is not there"),
+        ("(,gpt2)/none", "", "GRUB configuration missing: (hd0,gpt2)/none/grub.cfg"),
+        ("(,gpt7)/own", "", "GRUB configuration missing: (hd0,gpt7)/own/grub.cfg"),
+        ("/own", "search.fs_uuid UUID-9 root\n", "the search for `UUID-9` fails"),
+        ("(,gpt2)/boot/grub", "", "missing file /gone (`linux`)"),
     ] {
         let Some(mut core) = grub_image::tests::core_image(prefix, configuration) else { return };
         core.resize(core.len().next_multiple_of(512), 0);
         let sectors = (core.len() / 512 - 1) as u16;
         core[500..508].copy_from_slice(&35_u64.to_le_bytes());
         core[508..510].copy_from_slice(&sectors.to_le_bytes());
-        // On ZFS it may well be there; on a filesystem that is read it is not.
+        // The file may be on an unsupported filesystem such as ZFS.
         let is_elsewhere = expected.contains("gpt7") || expected.contains("UUID-9");
         assert!(!is_elsewhere || found(&core, &[7]).is_empty(), "{prefix}, {configuration}");
         let issues = found(&core, &[]);
@@ -303,13 +306,13 @@ fn a_core_image_leads_where_it_was_built_for() {
         assert!(is_right, "{prefix}, {configuration}: {issues:?}");
         core[20_000..20_100].fill(0xff);
         let issues = found(&core, &[]);
-        assert!(issues.iter().any(|issue| issue.contains("core image is damaged")), "{issues:?}");
+        assert!(issues.iter().any(|issue| issue.contains("damaged GRUB core image")), "{issues:?}");
     }
 }
 
-/// Entries of its menu name filesystems by numbers from 0, and by UUID.
+/// Menu entries refer to filesystems by UUID, or by partition numbers that start at 0.
 #[test]
-fn bios_leads_to_grub_legacy() {
+fn bios_is_followed_to_grub_legacy() {
     let mut code = vec![0x90; 440];
     code[0x180..0x185].copy_from_slice(b"GRUB ");
     code[0x3e..0x40].copy_from_slice(&[3, 2]);
@@ -317,22 +320,24 @@ fn bios_leads_to_grub_legacy() {
     let menu = "default 1\ntitle a\nroot (hd0,4)\nkernel /k\ntitle b\nuuid UUID-2\nkernel /k root=x\ninitrd (hd0,1)/i\n";
     let mut root = vec![("boot/grub/menu.lst", text(menu)), ("k", kernel("6.1")), ("i", cpio(&["init"]))];
     let found = paths(&[], &root, &code);
-    assert_eq!(issues(&found), ["chosen: entry `a` names /k (`kernel`), which is not in (hd0,4)"]);
+    assert_eq!(issues(&found), ["chosen: entry `a` refers to missing file /k (`kernel`) in (hd0,4)"]);
     assert_eq!(found.kernels().find(|(_, chosen)| !chosen).unwrap().0.options, "root=x");
     root.pop();
     assert!(
-        issues(&paths(&[], &root, &code)).iter().any(|issue| issue.contains("names (hd0,1)/i (`initrd`)"))
+        issues(&paths(&[], &root, &code))
+            .iter()
+            .any(|issue| issue.contains("missing file (hd0,1)/i (`initrd`)"))
     );
-    assert!(issues(&paths(&[], &root[1..], &code))[0].contains("GRUB Legacy has no menu"));
+    assert!(issues(&paths(&[], &root[1..], &code))[0].contains("GRUB Legacy menu missing"));
     code[0x44..0x48].fill(0);
-    assert!(issues(&paths(&[], &root, &code))[0].contains("no next stage in LBA 0"));
+    assert!(issues(&paths(&[], &root, &code))[0].contains("no next stage at LBA 0"));
 }
 
 #[test]
-fn configurations_that_lead_to_each_other_end() {
+fn configuration_loops_end() {
     let esp = [("EFI/BOOT/BOOTX64.EFI", grub("/x", None)), ("x/grub.cfg", text("configfile /x/grub.cfg\n"))];
-    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("leads to itself"));
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("includes itself"));
     let chain = "menuentry a { chainloader /EFI/BOOT/BOOTX64.EFI }\n";
     let esp = [("EFI/BOOT/BOOTX64.EFI", grub("/x", None)), ("x/grub.cfg", text(chain))];
-    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("lead to each other"));
+    assert!(issues(&paths(&esp, &[], &[0; 440]))[0].contains("start each other"));
 }

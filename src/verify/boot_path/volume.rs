@@ -1,21 +1,21 @@
-//! A filesystem as boot programs see it.
+//! A filesystem as boot loaders see it.
 
 use super::FileAt;
 use crate::disk::{Body, Node, NodeId, ROOT, Source, Tree, read_file, read_part};
 use std::ops::Range;
 
-/// No kernel or initramfs is larger.
+/// The maximum size of a file that is read, in bytes.
 const MOST: u64 = 256 << 20;
 
 pub struct Volume<'a> {
-    /// Of its partition; 0 where it fills the disk.
+    /// Partition number; 0 if the filesystem fills the disk.
     pub number: u32,
-    /// Names have no case.
+    /// FAT names are case-insensitive.
     pub is_fat: bool,
     pub is_esp: bool,
     /// An extended boot loader partition. Source: The Boot Loader Specification (UAPI.1), "The Partitions".
     pub is_xbootldr: bool,
-    /// BIOS is meant to start from it: active in an MBR, or GPT's attribute 2. Source: UEFI 2.10, 5.3.3.
+    /// Bootable by BIOS: the active flag of an MBR, or attribute bit 2 of a GPT. Source: UEFI 2.10, 5.3.3.
     pub is_active: bool,
     pub uuid: Option<String>,
     pub label: Option<String>,
@@ -28,7 +28,7 @@ impl<'a> Volume<'a> {
         FileAt { partition: self.number, path: absolute(path) }
     }
 
-    /// A file, link or directory, by a path with slashes or backslashes.
+    /// Finds a file, link or directory. The path may contain slashes or backslashes.
     pub fn find(&self, path: &str) -> Option<NodeId> {
         let path = absolute(path);
         if !self.is_fat {
@@ -54,14 +54,14 @@ impl<'a> Volume<'a> {
         self.node(path).map_or(0, |node| node.size)
     }
 
-    /// A file's bytes; nothing if it is not there or cannot be read.
+    /// The content of a file; `None` if it is missing or unreadable.
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         let node = self.node(path).filter(|node| node.size <= MOST)?;
         read_file(self.source, node, MOST).ok()
     }
 
     pub fn text(&self, path: &str) -> Option<String> {
-        // No configuration is this long.
+        // Larger files are not configuration files.
         let node = self.node(path).filter(|node| node.size <= 1 << 20)?;
         let bytes = read_file(self.source, node, 1 << 20).ok()?;
         Some(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned())
@@ -71,7 +71,7 @@ impl<'a> Volume<'a> {
         read_part(self.source, self.node(path)?, range).ok()
     }
 
-    /// Names in a directory, in order; empty if there is none.
+    /// Sorted names in a directory; empty if it does not exist.
     pub fn list(&self, path: &str) -> Vec<String> {
         match self.node(path).map(|node| &node.body) {
             Some(Body::Directory(entries)) => {
@@ -82,7 +82,7 @@ impl<'a> Volume<'a> {
     }
 }
 
-/// From the root, with slashes.
+/// An absolute path with slashes.
 pub(super) fn absolute(path: &str) -> String {
     let path = path.trim().replace('\\', "/");
     if path.starts_with('/') { path } else { format!("/{path}") }

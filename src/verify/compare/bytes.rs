@@ -1,15 +1,15 @@
-//! The places at which two sources of bytes differ.
+//! Finds the blocks in which two byte sources differ.
 
 use crate::disk::{Source, first_difference};
 use std::ops::Range;
 
-/// Differences are told by blocks of this size.
+/// Block size for the comparison, in bytes.
 pub(super) const BLOCK: u64 = 4096;
-/// Read at once.
+/// Number of bytes per read.
 const CHUNK: usize = 1 << 20;
 
-/// The first differing byte of each block that differs, and how many bytes of the block do. No more than `most` blocks are
-/// listed; the count of all is the second value. What only one of them has is not looked at.
+/// Returns at most `most` differing blocks, and the number of all differing blocks. If the sizes differ, the excess is
+/// not compared.
 pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result<(Vec<Differs>, u64)> {
     let size = a.size().min(b.size());
     let (mut left, mut right) = (vec![0; CHUNK], vec![0; CHUNK]);
@@ -17,7 +17,7 @@ pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result
     let mut blocks = 0;
     let mut at = 0;
     loop {
-        // What is a hole on both sides is not read; blocks stay aligned.
+        // Ranges that are a hole on both sides are skipped. Blocks stay aligned.
         let next = a.next_data(at).min(b.next_data(at));
         at = at.max(next - next % BLOCK);
         if at >= size {
@@ -51,7 +51,7 @@ pub fn differing(a: &dyn Source, b: &dyn Source, most: usize) -> std::io::Result
 /// A block that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differs {
-    /// Its first differing byte.
+    /// The first differing byte.
     pub at: u64,
     pub bytes: u64,
     pub block: Range<u64>,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_of_both_are_passed_over_and_others_are_not() {
+    fn common_holes_are_skipped() {
         use crate::disk::Window;
         use std::os::unix::fs::FileExt;
         let file = |at: u64| {
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_listed_with_their_first_byte() {
+    fn differing_blocks_have_their_first_byte() {
         let a = vec![0; 3 << 20];
         let mut b = a.clone();
         b[5] = 1;

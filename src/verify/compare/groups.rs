@@ -1,4 +1,4 @@
-//! What differs, sorted by what it means: what changed comes before what is different in every build.
+//! Differences in groups: real changes come before what differs between any two builds.
 
 use super::images::Difference;
 use super::packages::PLACE;
@@ -10,15 +10,15 @@ use std::fmt;
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
     Packages,
-    /// Kernels, loaders, their entries and options.
+    /// Kernels, boot loaders, their entries and options.
     Boot,
     Files,
-    /// Sizes, places, labels.
+    /// Sizes, positions, labels.
     Layout,
-    /// GUIDs, UUIDs, and files that differ in nothing else.
+    /// GUIDs, UUIDs, and files that differ only in these.
     Identifiers,
     Times,
-    /// Where the bytes of all that lie.
+    /// Filesystem structures.
     Structures,
 }
 
@@ -33,7 +33,7 @@ impl Group {
         Group::Structures,
     ];
 
-    /// Of builds of one template these differ whenever anything does.
+    /// Whether the group differs between any two builds of a template that are not identical.
     pub fn is_always_different(self) -> bool {
         self >= Group::Identifiers
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Group {
     }
 }
 
-/// Paths of what boots, on any filesystem.
+/// Paths of boot files, on any filesystem.
 const BOOT: &[&str] = &["/boot/", "/efi/", "/loader/", "/EFI/", "/etc/kernel/", "/etc/default/grub"];
 
 pub fn group(difference: &Difference) -> Group {
@@ -68,19 +68,19 @@ pub fn group(difference: &Difference) -> Group {
     if last.ends_with(" time") {
         return Group::Times;
     }
-    // A filesystem's files have their path behind it; its structures are described.
+    // For files the third component is the path; for structures it is a description.
     let path = place.get(2).filter(|path| path.starts_with('/') && place.len() > 3);
     match path {
         Some(_) if last == "inode number" || last == "links" => Group::Structures,
         Some(path) if BOOT.iter().any(|start| path.starts_with(start)) => Group::Boot,
         Some(_) => Group::Files,
         None if difference.a == difference.b => Group::Structures,
-        None if last.starts_with("boot code") || last.contains("loader's core") => Group::Boot,
+        None if last.starts_with("boot code") || last.contains("core image") => Group::Boot,
         None => Group::Layout,
     }
 }
 
-/// Each group that has any, in order.
+/// The groups that have differences, in order.
 pub fn grouped(differences: &[Difference]) -> Vec<(Group, Vec<&Difference>)> {
     Group::ALL
         .into_iter()
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_comes_first() {
+    fn real_changes_come_first() {
         let difference = |place: &[&str], same: bool| Difference {
             place: place.iter().map(|part| (*part).to_owned()).collect(),
             a: "1".into(),

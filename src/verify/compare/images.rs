@@ -1,4 +1,4 @@
-//! From the whole image down to the field.
+//! Compares two images: disk, partitions, filesystems, files and structures, fields.
 
 use super::bytes::{Differs, differing};
 use super::trees;
@@ -12,28 +12,28 @@ use crate::verify::{TableFacts, table_of};
 use serde::Serialize;
 use std::ops::Range;
 
-/// One difference: where, and what each side has.
+/// A difference: its place, and the value on each side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
-    /// From the whole to the part: "partition 3", "ext", "/etc/hostname", "change time".
+    /// The path to the differing value: "partition 3", "ext", "/etc/hostname", "change time".
     pub place: Vec<String>,
     pub a: String,
     pub b: String,
-    /// A file that is the same but for GUIDs and UUIDs of the image.
+    /// The file differs only in GUIDs and UUIDs of the image.
     #[serde(skip)]
     pub is_identity: bool,
 }
 
-/// GUIDs and UUIDs of both, as texts have them.
+/// Pairs of corresponding GUIDs and UUIDs of both images.
 pub(super) type Identities = [(String, String)];
 
-/// No more than so many structures of one filesystem are listed: the rest is counted.
+/// The maximum number of structures that are listed for a filesystem; the rest is only counted.
 const MOST: usize = 40;
-/// The same for what is said of files.
+/// The maximum number of differences between files of a filesystem.
 const MOST_OF_FILES: usize = 20_000;
 
-/// All differences between two images; nothing if every byte that the guest sees is the same.
+/// Returns all differences between two images; none if the guest sees identical bytes.
 pub fn compare(
     a: &OpenedImage,
     b: &OpenedImage,
@@ -84,7 +84,7 @@ pub fn compare(
     Ok(out.list)
 }
 
-/// What belongs to no partition and to no table: bytes from the disk's start. All of a disk without partitions.
+/// Byte ranges outside of all partitions and partition tables. For a disk without partitions, the whole disk.
 fn gaps(entries: &[Entry], sector: u64, size: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<(u64, u64)> = entries
         .iter()
@@ -93,7 +93,7 @@ fn gaps(entries: &[Entry], sector: u64, size: u64) -> Vec<Range<u64>> {
         })
         .collect();
     sorted.sort_unstable();
-    // What lies before the first partition and in the last MiB was looked at as tables and loader.
+    // Everything before the first partition and in the last MiB was already compared as tables and boot loader.
     let edge = if entries.is_empty() { 0 } else { Bytes::MIB };
     let mut at = sorted.first().map_or(0, |(start, _)| *start);
     let mut gaps = Vec::new();
@@ -150,7 +150,7 @@ fn tables(a: &TableFacts, b: &TableFacts, out: &mut Differences) {
     if a.gap != b.gap {
         let at = first_difference(&a.gap, &b.gap).unwrap_or(a.gap.len().min(b.gap.len()));
         let shown = |bytes: &[u8]| bytes.get(at).map_or("nothing".to_owned(), |byte| format!("{byte:02x}"));
-        let place = format!("byte {at} behind the table (boot loader's core)");
+        let place = format!("byte {at} after the table (core image of the boot loader)");
         out.field(&["before the first partition"], &place, shown(&a.gap), shown(&b.gap));
     }
 }
@@ -172,7 +172,7 @@ fn entries(table: &str, a: &[Entry], b: &[Entry], out: &mut Differences) {
         let place = format!("partition {number}");
         let find = |entries: &[Entry]| entries.iter().find(|entry| entry.number == number).cloned();
         let (Some(x), Some(y)) = (find(a), find(b)) else {
-            let shown = |entry: Option<Entry>| if entry.is_some() { "there" } else { "not there" };
+            let shown = |entry: Option<Entry>| if entry.is_some() { "present" } else { "missing" };
             out.field(&[table, &place], "entry", shown(find(a)), shown(find(b)));
             continue;
         };
@@ -200,7 +200,7 @@ fn partition(
     }
     let detect = |source| detect(source).map_err(std::io::Error::other);
     let (kind_a, kind_b) = (detect(a)?, detect(b)?);
-    let shown = |kind: Option<Kind>| kind.map_or("nothing that is known".to_owned(), |kind| kind.to_string());
+    let shown = |kind: Option<Kind>| kind.map_or("not recognized".to_owned(), |kind| kind.to_string());
     let place = [name.clone(), shown(kind_a)];
     if kind_a != kind_b {
         out.field(&[&name], "filesystem", shown(kind_a), shown(kind_b));
@@ -240,7 +240,7 @@ fn partition(
     Ok(())
 }
 
-/// Blocks that differ, by what lies there; blocks of one structure are counted together.
+/// Adds differing blocks by the structure that they contain. Blocks of one structure are counted together.
 fn structures(place: &[String], found: &[Differs], describe: impl Fn(u64) -> String, out: &mut Differences) {
     let mut seen: Vec<(String, u64, u64)> = Vec::new();
     for differs in found {

@@ -1,7 +1,7 @@
-//! Where two images differ: disk, partition, filesystem, structure or file, field.
+//! Comparison of two images: disk, partitions, filesystems, structures and files, fields.
 //!
-//! Bytes decide whether there is a difference; the readers of `filesystem` only say what lies where. So nothing is
-//! overlooked because nobody knows it, and what is equal is not read twice. Nothing is mounted or written.
+//! Differences are found by comparing bytes; the filesystem readers only determine what the bytes belong to. Unsupported
+//! structures are therefore compared too, and identical ranges are read only once. Nothing is mounted or written.
 
 mod bytes;
 mod groups;

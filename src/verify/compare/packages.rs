@@ -1,13 +1,13 @@
-//! Packages that two systems have, by dpkg's database.
+//! Compares the packages of two systems, by dpkg's database.
 
 use super::images::Difference;
 use std::collections::BTreeMap;
 
 pub(super) const STATUS: &str = "/var/lib/dpkg/status";
-/// How their places begin.
+/// The first component of the place of a package difference.
 pub(super) const PLACE: &str = "packages";
 
-/// Versions by name, of what is installed. Source: deb822(5); dpkg(1).
+/// The versions of installed packages, by name. Source: deb822(5); dpkg(1).
 fn installed(status: &str) -> BTreeMap<&str, &str> {
     let of = |paragraph: &'_ str, field: &str| -> Option<(usize, usize)> {
         let start = if paragraph.starts_with(field) { 0 } else { paragraph.find(&format!("\n{field}"))? + 1 };
@@ -25,7 +25,7 @@ fn installed(status: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// One difference for each package of another version, or that only one has.
+/// Returns a difference for each package whose version differs, or that only one system has.
 pub(super) fn compare(a: &str, b: &str) -> Vec<Difference> {
     let (left, right) = (installed(a), installed(b));
     let mut names: Vec<&str> = left.keys().chain(right.keys()).copied().collect();
@@ -57,8 +57,8 @@ mod tests {
             "Package: c\nStatus: install ok installed\nVersion: 1",
             "Package: c\nStatus: install ok installed\nVersion: 1.1",
         );
-        let said = compare(a, &(b + "\nPackage: d\nStatus: install ok installed\nVersion: 3\n"));
-        let said: Vec<String> = said.iter().map(|d| format!("{}: {} {}", d.place[1], d.a, d.b)).collect();
-        assert_eq!(said, ["c: 1 1.1", "d: not installed 3"]);
+        let found = compare(a, &(b + "\nPackage: d\nStatus: install ok installed\nVersion: 3\n"));
+        let found: Vec<String> = found.iter().map(|d| format!("{}: {} {}", d.place[1], d.a, d.b)).collect();
+        assert_eq!(found, ["c: 1 1.1", "d: not installed 3"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Two trees: what files are there, and what is said of them.
+//! Compares two trees: their files, and the attributes and contents of these.
 
 use super::images::{Difference, Identities};
 use super::packages::{self, STATUS};
@@ -7,13 +7,13 @@ use crate::host::with_causes;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A filesystem's tree, and where its files' bytes are.
+/// The tree of a filesystem, and the source of its file contents.
 pub(super) struct Side<'a> {
     pub tree: &'a Tree,
     pub source: &'a dyn Source,
 }
 
-/// Differences of all files and directories, each with its path and field below `place`. No more than `most`.
+/// Returns at most `most` differences between files and directories. The path and field of each are appended to `place`.
 pub(super) fn compare(
     place: &[String],
     a: &Side,
@@ -37,15 +37,15 @@ pub(super) fn compare(
             found.push(Difference { place, a, b, is_identity: false });
         };
         match (left.get(path), right.get(path)) {
-            (Some(_), None) => difference("entry", "there".to_owned(), "not there".to_owned()),
-            (None, Some(_)) => difference("entry", "not there".to_owned(), "there".to_owned()),
+            (Some(_), None) => difference("entry", "present".to_owned(), "missing".to_owned()),
+            (None, Some(_)) => difference("entry", "missing".to_owned(), "present".to_owned()),
             (Some(one), Some(other)) => {
                 let (one, other) = (&a.tree.nodes[*one], &b.tree.nodes[*other]);
                 nodes(one, other, &mut difference);
                 if let Some((x, y)) = contents(one, other, a.source, b.source) {
                     difference("content", x, y);
                     let is_same = is_same_but_for(identities, (one, a.source), (other, b.source));
-                    found.last_mut().expect("it was pushed just now").is_identity = is_same;
+                    found.last_mut().expect("a difference was just pushed").is_identity = is_same;
                 }
             }
             (None, None) => {}
@@ -54,7 +54,7 @@ pub(super) fn compare(
     found
 }
 
-/// Packages of two root filesystems.
+/// Compares the packages of two root filesystems.
 pub(super) fn packages(a: &Side, b: &Side) -> Vec<Difference> {
     let status = |side: &Side| {
         let node = &side.tree.nodes[side.tree.find(STATUS)?];
@@ -67,12 +67,12 @@ pub(super) fn packages(a: &Side, b: &Side) -> Vec<Difference> {
     }
 }
 
-/// Of texts no more is compared as text, in bytes.
+/// The maximum size of the package database, in bytes.
 const LONGEST_TEXT: u64 = 32 << 20;
-/// Files that hold identifiers are small.
+/// Larger files are not searched for identifiers, in bytes.
 const SMALL: u64 = 1 << 20;
 
-/// Whether two files are the same once each identifier of the one is replaced by the other's.
+/// Whether two files are identical after the identifiers of one image are replaced by those of the other.
 fn is_same_but_for(identities: &Identities, a: (&Node, &dyn Source), b: (&Node, &dyn Source)) -> bool {
     let text = |(node, source): (&Node, &dyn Source)| {
         let bytes = read_part(source, node, 0..node.size).ok().filter(|_| node.size <= SMALL)?;
@@ -151,10 +151,10 @@ fn nodes(a: &Node, b: &Node, difference: &mut dyn FnMut(&str, String, String)) {
     }
 }
 
-/// Files are read in pieces of this size, in bytes.
+/// Files are compared in pieces of this size, in bytes.
 const PIECE: u64 = 4 << 20;
 
-/// The first byte at which two files differ. Where both have holes nothing is read, however large these are.
+/// Finds the first differing byte of two files. Holes that both files have are not read.
 fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option<(String, String)> {
     let (Body::File(one), Body::File(other)) = (&a.body, &b.body) else { return None };
     let end = a.size.min(b.size).max(1);
@@ -168,7 +168,7 @@ fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option
                 (Ok(x), Ok(y)) => {
                     let Some(at) = first_difference(&x, &y) else { continue };
                     let byte = start + at as u64;
-                    // What not everybody may read belongs into no log.
+                    // The content of files that are not world-readable must not be printed.
                     let secret = (a.mode & b.mode) & 0o004 == 0;
                     let text = |bytes: &[u8]| {
                         if secret {
@@ -190,14 +190,14 @@ fn contents(a: &Node, b: &Node, left: &dyn Source, right: &dyn Source) -> Option
     None
 }
 
-/// Where a file may have other bytes than zeros.
+/// The ranges in which a file may contain non-zero bytes.
 fn held(content: &Content) -> Vec<Range<u64>> {
     match content {
         Content::Extents(extents) => {
             extents.iter().map(|extent| extent.at..extent.at.saturating_add(extent.length)).collect()
         }
         Content::Inline(bytes) => Vec::from([Range { start: 0, end: bytes.len() as u64 }]),
-        // Its first byte says why.
+        // Reading the first byte returns the error.
         Content::Unreadable(_) => Vec::from([Range { start: 0, end: 1 }]),
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     use crate::disk::Extent;
 
     #[test]
-    fn files_are_compared_to_their_ends() {
+    fn sparse_files_are_compared_to_their_end() {
         const FAR: u64 = 1 << 50;
         let file = Node {
             number: 0,

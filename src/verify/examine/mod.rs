@@ -1,4 +1,4 @@
-//! Reading an image into facts.
+//! Reads an image into facts.
 
 mod partition;
 mod verity;
@@ -23,22 +23,22 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What to look at, and with what.
+/// The image to examine, and the inputs for that.
 pub struct Examination<'a> {
-    /// The image's file name.
+    /// File name of the image.
     pub name: &'a str,
     pub image: &'a OpenedImage,
-    /// What it should be.
+    /// The expected layout.
     pub plan: Option<Plan>,
-    /// Passphrases that may open encrypted partitions.
+    /// Passphrases to try on encrypted partitions.
     pub passphrases: Vec<Secret>,
-    /// Texts that only the build host would have put there.
+    /// Strings that identify the build host.
     pub host_marks: Vec<String>,
-    /// A directory for unnamed files.
+    /// A directory for unnamed temporary files.
     pub scratch: &'a Path,
 }
 
-/// Reads tables, filesystems and the system in them.
+/// Reads partition tables, filesystems and the installed system.
 pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Facts, Failure> {
     let image = examination.image;
     progress.begin("reading the partition table");
@@ -46,13 +46,17 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     let scheme = scheme(examination, &table)?;
     let entries = partitions(scheme, &table, image.size, sector);
     progress.begin("reading and checking filesystems");
-    // Side by side: each has a process of its own to wait for.
+    // In parallel, because each thread waits for an fsck process.
     let looked: Vec<Result<(PartitionFacts, Option<Readable>), Failure>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             entries.iter().map(|entry| scope.spawn(move || partition(examination, entry, sector))).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|_| Err(Failure::new("a reader ended unexpectedly"))))
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| {
+                    Err(Failure::new("internal error: a thread that reads a partition panicked"))
+                })
+            })
             .collect()
     });
     let mut partitions = Vec::new();
@@ -67,10 +71,10 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         partitions.push(facts);
         readable.extend(tree);
     }
-    progress.begin("following what boots");
+    progress.begin("following the boot paths");
     let boot_paths = boot_paths(&image.file, &table, &partitions, &readable);
     let verity = verity::verity(&image.file, &partitions, &boot_paths)?;
-    progress.begin("looking at the system");
+    progress.begin("checking the installed system");
     let init = boot_paths.kernels().find(|(_, chosen)| !chosen).and_then(|(start, _)| {
         words(&start.options).into_iter().filter_map(|word| word.strip_prefix("init=")).next_back()
     });
@@ -97,7 +101,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     })
 }
 
-/// A disk with a plan, or with any trace of a GPT, is meant to have one.
+/// A disk with a plan, or with any trace of a GPT, is expected to have a GPT.
 fn scheme(examination: &Examination, table: &TableFacts) -> Result<Scheme, Failure> {
     let image = examination.image;
     let absent = |copy: &TableCopy| copy.header == Err(HeaderFault::Signature);
@@ -127,7 +131,7 @@ fn partitions(scheme: Scheme, table: &TableFacts, size: u64, sector: SectorSize)
     }
 }
 
-/// What an MBR's partition would be in a GPT. Sources: UEFI 2.10, table 5.2; UAPI.2; sfdisk(8), --list-types.
+/// The GPT entry that corresponds to an MBR partition. Sources: UEFI 2.10, table 5.2; UAPI.2; sfdisk(8), --list-types.
 fn of_record(record: &Record) -> Entry {
     let kind = match record.kind {
         0xef => ESP,
@@ -155,7 +159,7 @@ const SWAP: uuid::Uuid = uuid::uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f");
 /// Source: UAPI.1, "The Partitions".
 const XBOOTLDR: uuid::Uuid = uuid::uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172");
 
-/// Follows what firmware finds, on the filesystems that boot programs read.
+/// Follows the boot paths on all filesystems that boot loaders can read.
 fn boot_paths(
     image: &File,
     table: &TableFacts,
@@ -189,12 +193,13 @@ fn boot_paths(
     })
 }
 
-/// An image's table, in the sectors that its format has.
+/// The partition table of an image, with the sector size of its format.
 pub fn table_of(image: &OpenedImage) -> std::io::Result<(SectorSize, TableFacts)> {
     read_table(&image.file, image.size, image.format.sector_size())
 }
 
-/// Both copies of the table. Where nobody says how large sectors are, it is where a header is found, and 512 where there is none.
+/// Reads both copies of the table. If no sector size is given, it is determined by the location of the header; 512 if
+/// there is none.
 pub fn read_table(
     file: &File,
     size: u64,
@@ -241,7 +246,7 @@ pub fn read_table(
     let until = facts.valid().and_then(|(_, entries)| entries.iter().map(|e| e.first.0).min());
     if let Some(until) = until {
         let start = first_usable(sector).0 * bytes;
-        // A loader's core is smaller than this.
+        // The core image of a boot loader is smaller than this.
         let end = until.saturating_mul(bytes).min(start + Bytes::MIB).min(size);
         facts.gap = vec![0; end.saturating_sub(start) as usize];
         file.read_exact_at(&mut facts.gap, start)?;
@@ -249,7 +254,8 @@ pub fn read_table(
     Ok((sector, facts))
 }
 
-/// Where GRUB's boot code names it. Source: GRUB 2.06, include/grub/i386/pc/boot.h, GRUB_BOOT_MACHINE_KERNEL_SECTOR.
+/// Reads GRUB's core image from the sector in its boot code. Source: GRUB 2.06, include/grub/i386/pc/boot.h,
+/// GRUB_BOOT_MACHINE_KERNEL_SECTOR.
 fn grub_core(file: &File, size: u64, boot_code: &[u8]) -> std::io::Result<Vec<u8>> {
     const MOST: u64 = 1 << 20;
     let is_grub = boot_code.windows(4).any(|window| window == b"GRUB");
@@ -279,12 +285,13 @@ fn copy(file: &File, size: u64, sector: SectorSize, at: u64) -> TableCopy {
     TableCopy { array_crc: Some(gpt::crc32(&array)), entries, header: Ok(header) }
 }
 
-/// The host did not give what the image holds.
+/// An error for images that cannot be read because of the host.
 pub(super) fn unreadable(error: &ReadError) -> Failure {
     Failure::new("could not read the image").caused_by(error)
 }
 
-/// The root is what the plan says, else the one that looks like a root; the others are mounted as plan and system say.
+/// Assembles the installed system. The root filesystem is determined by the plan, or by its directories. Other
+/// filesystems are mounted according to the plan, or to fstab and mount units.
 fn system(
     mut readable: Vec<Readable>,
     plan: Option<&Plan>,
@@ -292,7 +299,7 @@ fn system(
     init: Option<&str>,
     scratch: &Path,
 ) -> Result<Option<System>, Failure> {
-    // A plan may have several disks, whose partitions have the same numbers.
+    // Partition numbers are not unique if the plan has several disks.
     let is_here =
         |partition: &crate::plan::Partition| partitions.iter().any(|p| p.entry.guid == partition.guid);
     let disk = plan.and_then(|plan| {
@@ -323,7 +330,7 @@ fn system(
             .collect(),
         None => super::rules::mounts_of(&system, partitions),
     };
-    // Without a word of it anywhere, an ESP is /boot where the root has nothing there, as systemd would mount it.
+    // An ESP without any configured mount point is mounted at /boot if that is empty, as systemd does.
     if !mounts.iter().any(|(at, _)| at == "/boot")
         && system.list("/boot").is_empty()
         && let Some(esp) = readable.iter().find(|r| r.entry.type_guid == ESP)
@@ -331,7 +338,7 @@ fn system(
     {
         mounts.push(("/boot".to_owned(), esp.number));
     }
-    // Those above before those below.
+    // Parent directories first.
     mounts.sort_by_key(|(at, _)| at.matches('/').count());
     for (at, number) in mounts {
         if let Some(index) = readable.iter().position(|r| r.number == number) {

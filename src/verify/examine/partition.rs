@@ -1,4 +1,4 @@
-//! What lies in a partition: its filesystem, through whatever is around it.
+//! Reads the filesystem in a partition, through compression or encryption.
 
 use super::{Examination, unreadable};
 use crate::disk::{
@@ -15,16 +15,16 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// A partition whose filesystem can be read: where its bytes are, and what it holds.
+/// A partition with a readable filesystem.
 pub(super) struct Readable {
     pub(super) number: u32,
     pub(super) entry: Entry,
     pub(super) kind: Kind,
     pub(super) uuid: Option<String>,
     pub(super) label: Option<String>,
-    /// Boot programs do not open it.
+    /// Encrypted filesystems are not available to boot loaders.
     pub(super) is_encrypted: bool,
-    /// The image, or an unnamed file with what was encrypted.
+    /// The image, or an unnamed file with the decrypted content.
     pub(super) file: File,
     pub(super) offset: u64,
     pub(super) size: u64,
@@ -142,7 +142,7 @@ fn readable(facts: &PartitionFacts, kind: Kind, file: File, offset: u64, size: u
     }
 }
 
-/// Reads all of it, which is its check too.
+/// Unpacks a compressed filesystem completely, which also checks it.
 fn packed(
     examination: &Examination,
     mut facts: PartitionFacts,
@@ -153,7 +153,7 @@ fn packed(
     match unpack(kind, source, examination.scratch) {
         Ok(Unpacked { tree, file, uuid, label }) => {
             (facts.uuid, facts.label) = (uuid, label);
-            let size = file.metadata().context(|| "could not read what was unpacked".to_owned())?.len();
+            let size = file.metadata().context(|| "could not read the unpacked filesystem".to_owned())?.len();
             let readable = readable(&facts, Kind::Packed(kind), file, 0, size, tree);
             Ok((facts, Some(readable)))
         }
@@ -164,7 +164,7 @@ fn packed(
         Err(error @ ReadError::Unpack { .. }) => {
             Err(Failure::new(format!("could not write to `{}`", examination.scratch.display()))
                 .caused_by(&error)
-                .help("free some disk space, or name another directory in TMPDIR"))
+                .help("free some disk space, or set TMPDIR to another directory"))
         }
         Err(error) => Err(unreadable(&error)),
     }
@@ -196,7 +196,7 @@ fn encrypted(
         }
         Some(Ok(plain)) => {
             let Some(kind) = detect(&plain).map_err(|error| unreadable(&error))? else {
-                facts.unreadable = Some("what is inside is no filesystem that is known".to_owned());
+                facts.unreadable = Some("the LUKS volume contains no recognized filesystem".to_owned());
                 return Ok((facts, None));
             };
             match kind {
@@ -221,8 +221,8 @@ fn encrypted(
     }
 }
 
-/// A filesystem in a file of its own, for programs that want that: what it counts on is copied, the rest is hole. All of
-/// it where even that cannot be told.
+/// Copies a filesystem to a separate file, for programs that cannot read at an offset. Only the ranges in use are
+/// copied, or everything if these are unknown.
 fn apart(in_use: Option<Vec<Range<u64>>>, source: &dyn Source, scratch: &Path) -> Result<File, Failure> {
     let ranges = in_use.unwrap_or_else(|| std::iter::once(0..source.size()).collect());
     let out = tempfile::tempfile_in(scratch)

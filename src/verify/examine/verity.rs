@@ -1,4 +1,4 @@
-//! Filesystems whose root hash is on the kernel's command line. Source: systemd-veritysetup-generator(8).
+//! dm-verity filesystems whose root hash is on the kernel command line. Source: systemd-veritysetup-generator(8).
 
 use super::unreadable;
 use crate::disk::verity::Verity;
@@ -10,7 +10,8 @@ use crate::verify::facts::{PartitionFacts, VerityFacts};
 use std::fs::File;
 use uuid::Uuid;
 
-/// Options, and prefixes of those that name the partitions explicitly: what those name is not checked.
+/// Root hash options, and the prefixes of options that set the partitions explicitly. With the latter, nothing is
+/// checked.
 const OPTIONS: [(&str, &str); 2] =
     [("roothash=", "systemd.verity_root_"), ("usrhash=", "systemd.verity_usr_")];
 
@@ -46,8 +47,8 @@ pub(super) fn verity(
     Ok(found)
 }
 
-/// The data partition and the hash partition, and what is wrong with them. The first 128 bits of the root hash are the GUID of the
-/// one, the last 128 bits that of the other. Source: UAPI.2.
+/// Finds and checks the data partition and the hash partition. The first 128 bits of the root hash are the GUID of the
+/// data partition, the last 128 bits that of the hash partition. Source: UAPI.2.
 fn look(
     image: &File,
     partitions: &[PartitionFacts],
@@ -75,7 +76,7 @@ fn look(
     match Verity::open(&tree_window).and_then(|verity| verity.check(&data_window, &root)) {
         Ok(fault) => Ok((numbers, fault)),
         Err(error @ ReadError::Damaged { .. }) => Ok((numbers, Some(with_causes(&error)))),
-        // Nothing is said of what is not known.
+        // Unsupported formats are not checked.
         Err(ReadError::Unsupported(_)) => Ok((numbers, None)),
         Err(error) => Err(unreadable(&error)),
     }

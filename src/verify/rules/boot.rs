@@ -1,4 +1,4 @@
-//! From loader to root filesystem: broken links of the boot paths, and what the kernels that they lead to need.
+//! From boot loader to root filesystem: broken boot paths, and what the kernels on them need.
 
 mod kernel;
 
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 pub(super) const ENTRIES: &str = "/boot/loader/entries";
 
-/// A loader entry in the running system's view. Source: The Boot Loader Specification (UAPI.1).
+/// A loader entry, with its path in the running system. Source: The Boot Loader Specification (UAPI.1).
 pub(super) struct Entry {
     pub path: String,
     pub options: String,
@@ -32,7 +32,7 @@ pub(super) fn entries(system: &System) -> Vec<Entry> {
     texts.map(|(path, text)| Entry { path, options: bls::Entry::parse("", &text).options }).collect()
 }
 
-/// Whether a firmware is meant to start it, and everything that takes part in that could be read.
+/// Whether firmware is expected to start the image, and all filesystems that take part in the boot could be read.
 fn is_meant_to_boot(facts: &Facts) -> bool {
     let Some(plan) = &facts.plan else { return true };
     let apart = |at: &str| plan.partition_at(at).map(|(_, partition)| partition.number);
@@ -45,7 +45,7 @@ fn is_meant_to_boot(facts: &Facts) -> bool {
     plan.boot.is_some() && needed.into_iter().all(is_read)
 }
 
-/// Where a file of a boot path is, in the running system's view if that mounts its partition.
+/// The partition of a file on a boot path, and its path in the running system if the partition is mounted there.
 pub(super) fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
     let mount =
         facts.system.as_ref().and_then(|system| system.mounts.iter().find(|m| m.partition == at.partition));
@@ -56,7 +56,7 @@ pub(super) fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
     (at.partition, path)
 }
 
-/// Reports the broken links of a kind. Those that somebody has to choose are less.
+/// Reports the issues of some kinds. An issue behind a menu entry that must be selected is only a warning.
 fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &mut Findings) {
     if !is_meant_to_boot(facts) {
         return;
@@ -70,7 +70,7 @@ fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &
     for (step, chosen) in paths.flat_map(|path| path.start.all(false)) {
         for issue in step.issues.iter().filter(|issue| kinds.contains(&issue.kind)) {
             let place = step.file.as_ref().map(|at| in_system(facts, at));
-            // The same configuration may be read for both firmwares.
+            // BIOS and UEFI may read the same configuration.
             if !seen.insert((place.clone(), issue.message.clone())) {
                 continue;
             }
@@ -90,10 +90,11 @@ fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &
 
 pub(super) static BOOT_PATH: Rule = Rule {
     name: "boot-path",
-    summary: "no firmware finds anything that it could start",
+    summary: "no firmware finds a boot loader",
     level: Level::Error,
-    why: "UEFI starts EFI/BOOT/BOOTX64.EFI of a FAT partition, BIOS the code of the first sector. `--explain-boot` shows what was \
-          followed. Sources: UEFI 2.10, section 3.5.1.1; BIOS Boot Specification 1.01, section 6.5.",
+    why: "UEFI starts EFI/BOOT/BOOTX64.EFI from a FAT partition, BIOS runs the boot code in the first \
+          sector. `--explain-boot` shows the boot paths that were found. Sources: UEFI 2.10, section \
+          3.5.1.1; BIOS Boot Specification 1.01, section 6.5.",
     check: Check::Disk(nothing),
 };
 
@@ -103,15 +104,15 @@ fn nothing(facts: &Facts, out: &mut Findings) {
     }
     match (&facts.plan, &facts.system) {
         (Some(_), _) => {
-            out.report("no firmware finds anything that it could start");
+            out.report("no firmware finds a boot loader");
         }
-        // Without a loader's configuration a kernel may be given to it from outside.
+        // Without a loader configuration the image may be meant for a direct kernel boot.
         (None, Some(system)) => {
             const CONFIGURATIONS: &[&str] =
                 &["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/extlinux/extlinux.conf", ENTRIES];
             let is_configured = CONFIGURATIONS.iter().any(|path| system.exists(path));
             let level = if is_configured { Level::Error } else { Level::Warning };
-            out.report("no firmware finds anything that it could start").level(level);
+            out.report("no firmware finds a boot loader").level(level);
         }
         (None, None) => {}
     }
@@ -119,10 +120,11 @@ fn nothing(facts: &Facts, out: &mut Findings) {
 
 pub(super) static BOOT_CODE: Rule = Rule {
     name: "boot-code",
-    summary: "the boot code that BIOS runs leads to nothing",
+    summary: "the BIOS boot code does not lead to a boot loader",
     level: Level::Error,
-    why: "It loads further sectors, or the boot sector of the active partition, and stops where there is nothing. Sources: GRUB 2.06, \
-          grub-core/boot/i386/pc/boot.S; the Syslinux wiki, \"Mbr\".",
+    why: "The boot code loads further sectors or the boot sector of the active partition. If these are \
+          missing or damaged, the boot stops. Sources: GRUB 2.06, grub-core/boot/i386/pc/boot.S; the \
+          Syslinux wiki, \"Mbr\".",
     check: Check::Disk(boot_code),
 };
 
@@ -130,21 +132,22 @@ fn boot_code(facts: &Facts, out: &mut Findings) {
     report(facts, Some(Firmware::Bios), LOADER, out);
 }
 
-/// A loader is missing, damaged or for another machine.
+/// The boot loader is missing, damaged, or for another architecture.
 pub(super) const LOADER: &[IssueKind] =
     &[IssueKind::LoaderMissing, IssueKind::LoaderDamaged, IssueKind::WrongArchitecture];
 
-/// The same for what UEFI starts.
+/// Reports boot loaders that UEFI cannot start.
 pub(super) fn efi_programs(facts: &Facts, out: &mut Findings) {
     report(facts, Some(Firmware::Uefi), LOADER, out);
 }
 
 pub(super) static ENTRY_MISSING: Rule = Rule {
     name: "entry-missing",
-    summary: "the loader has no entry",
+    summary: "the boot loader has no entry",
     level: Level::Error,
-    why: "A loader starts what its configuration lists: systemd-boot loader/entries and EFI/Linux, GRUB its grub.cfg, Syslinux its \
-          labels. Sources: The Boot Loader Specification (UAPI.1); GRUB manual.",
+    why: "A boot loader starts what its configuration lists: systemd-boot reads loader/entries and \
+          EFI/Linux, GRUB its grub.cfg, Syslinux its labels. Sources: The Boot Loader Specification \
+          (UAPI.1); GRUB manual.",
     check: Check::Disk(missing),
 };
 
@@ -154,9 +157,10 @@ fn missing(facts: &Facts, out: &mut Findings) {
 
 pub(super) static ENTRY_KERNEL: Rule = Rule {
     name: "entry-kernel",
-    summary: "a loader entry names a kernel that is not there",
+    summary: "a loader entry refers to a missing kernel",
     level: Level::Error,
-    why: "The loader stops with \"not found\". Sources: The Boot Loader Specification (UAPI.1), key `linux`; GRUB manual, \"linux\".",
+    why: "The boot loader stops with \"not found\". Sources: The Boot Loader Specification (UAPI.1), key \
+          `linux`; GRUB manual, \"linux\".",
     check: Check::Disk(kernel),
 };
 
@@ -166,10 +170,10 @@ fn kernel(facts: &Facts, out: &mut Findings) {
 
 pub(super) static ENTRY_INITRD: Rule = Rule {
     name: "entry-initrd",
-    summary: "a loader entry names an initramfs that is not there",
+    summary: "a loader entry refers to a missing initramfs",
     level: Level::Error,
-    why: "The loader stops, or the kernel starts without it and finds no root. Sources: The Boot Loader Specification \
-          (UAPI.1), key `initrd`; GRUB manual, \"initrd\".",
+    why: "The boot loader stops, or the kernel starts without an initramfs and finds no root filesystem. \
+          Sources: The Boot Loader Specification (UAPI.1), key `initrd`; GRUB manual, \"initrd\".",
     check: Check::Disk(initrd),
 };
 
@@ -179,9 +183,9 @@ fn initrd(facts: &Facts, out: &mut Findings) {
 
 pub(super) static ENTRY_DEVICETREE: Rule = Rule {
     name: "entry-devicetree",
-    summary: "a loader entry names a device tree that is not there",
+    summary: "a loader entry refers to a missing device tree",
     level: Level::Error,
-    why: "The loader stops. Source: The Boot Loader Specification (UAPI.1), key `devicetree`.",
+    why: "The boot loader stops. Source: The Boot Loader Specification (UAPI.1), key `devicetree`.",
     check: Check::Disk(devicetree),
 };
 
@@ -191,7 +195,7 @@ fn devicetree(facts: &Facts, out: &mut Findings) {
 
 pub(super) static GRUB_CONFIGURATION: Rule = Rule {
     name: "grub-configuration",
-    summary: "GRUB's configuration is missing, or GRUB cannot read it",
+    summary: "the GRUB configuration is missing or invalid",
     level: Level::Error,
     why: "GRUB stops at its prompt. Source: GRUB manual, \"Shell-like scripting\".",
     check: Check::Disk(grub_configuration),
@@ -203,9 +207,9 @@ fn grub_configuration(facts: &Facts, out: &mut Findings) {
 
 pub(super) static SYSLINUX_CONFIGURATION: Rule = Rule {
     name: "syslinux-configuration",
-    summary: "Syslinux has no configuration",
+    summary: "the Syslinux configuration is missing",
     level: Level::Error,
-    why: "It stops at its `boot:` prompt. Source: the Syslinux wiki, \"Config\".",
+    why: "Syslinux stops at its `boot:` prompt. Source: the Syslinux wiki, \"Config\".",
     check: Check::Disk(syslinux_configuration),
 };
 
@@ -213,7 +217,7 @@ fn syslinux_configuration(facts: &Facts, out: &mut Findings) {
     report(facts, None, &[IssueKind::SyslinuxConfiguration], out);
 }
 
-/// The kernels that are reached, each once for an entry, with whether somebody has to choose it.
+/// The kernels on all boot paths, once for each entry, and whether the entry must be selected in a menu.
 pub(super) fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
     if !is_meant_to_boot(facts) {
         return Vec::new();
@@ -228,7 +232,7 @@ pub(super) fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
     found
 }
 
-/// Reports once for each file; less, if only a choice leads there.
+/// Reports a message once for each file; only a warning if the entry must be selected in a menu.
 pub(super) fn report_of_kernel(
     facts: &Facts,
     at: &FileAt,
@@ -249,39 +253,40 @@ pub(super) fn report_of_kernel(
 
 pub(super) static ROOT_MISSING: Rule = Rule {
     name: "root-filesystem",
-    summary: "no partition holds a root filesystem",
+    summary: "no partition contains a root filesystem",
     level: Level::Error,
-    why: "Nothing has /etc and /usr, or what should be the root cannot be read: there is nothing to boot into. Source: \
-          file-hierarchy(7).",
+    why: "No filesystem has /etc and /usr, or the root filesystem cannot be read. There is no system to \
+          boot. Source: file-hierarchy(7).",
     check: Check::Disk(root),
 };
 
 fn root(facts: &Facts, out: &mut Findings) {
     let locked = facts.partitions.iter().any(|p| p.luks.as_ref().is_some_and(|luks| luks.locked));
-    // A disk of data needs none.
+    // A data disk needs no root filesystem.
     let planned = facts.planned().map(|disk| disk.partitions.iter().any(|p| p.mount.as_deref() == Some("/")));
     let meant = planned.unwrap_or_else(|| {
         facts.partitions.iter().any(|p| p.entry.type_guid == ESP || p.entry.type_guid == ROOT_X86_64)
     });
     let not_read = facts.partitions.iter().any(|p| matches!(p.kind, Some(Kind::Other(_))));
     if facts.system.is_none() && !locked && !not_read && meant {
-        out.report("no partition holds a root filesystem that can be read");
+        out.report("no partition contains a readable root filesystem");
         return;
     }
     if let Some(system) = &facts.system
         && !(system.exists("/etc") && system.exists("/usr"))
     {
-        out.report(format!("partition {} should be the root and has no /etc or no /usr", system.root))
+        out.report(format!("the root filesystem in partition {} has no /etc or no /usr", system.root))
             .partition(system.root);
     }
 }
 
 pub(super) static ROOT_OPTION: Rule = Rule {
     name: "root-option",
-    summary: "root= does not lead to the root partition",
+    summary: "root= does not refer to the root partition",
     level: Level::Error,
-    why: "The initramfs waits for a device that never comes, and ends in a shell. Without root= the partition's type has to \
-          say it. Source: Linux, Documentation/admin-guide/kernel-parameters.txt, root=; The Discoverable Partitions \
+    why: "The initramfs waits for a device that never appears, and then opens a shell. Without root=, the \
+          partition type has to identify the root partition. Source: Linux, \
+          Documentation/admin-guide/kernel-parameters.txt, root=; The Discoverable Partitions \
           Specification (UAPI.2).",
     check: Check::Disk(root_option),
 };
@@ -295,7 +300,7 @@ fn root_option(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         let mut words = words(&start.options).into_iter();
-        // A root whose blocks are checked, or that a loader or an initramfs finds by rules of its own.
+        // dm-verity, live systems and NFS: the root filesystem is not found by root=.
         if words.clone().any(|word| {
             ["roothash=", "verity", "systemd.verity", "boot=live", "nfsroot"]
                 .iter()
@@ -303,7 +308,7 @@ fn root_option(facts: &Facts, out: &mut Findings) {
         }) {
             continue;
         }
-        let mut say = |message: String, help: &str, out: &mut Findings| {
+        let mut report = |message: String, help: &str, out: &mut Findings| {
             let (partition, path) = in_system(facts, &start.entry);
             if seen.insert(message.clone()) {
                 let level = if chosen { Level::Warning } else { Level::Error };
@@ -314,8 +319,8 @@ fn root_option(facts: &Facts, out: &mut Findings) {
         else {
             if partition.entry.type_guid != ROOT_X86_64 {
                 let message =
-                    "the loader entry has no root=, and the root partition's type does not say what it is";
-                say(message.to_owned(), "add root=PARTUUID=… to the kernel's command line", out);
+                    "the loader entry has no root=, and the type of the root partition does not identify it";
+                report(message.to_owned(), "add `root=PARTUUID=…` to the kernel command line", out);
             }
             continue;
         };
@@ -323,22 +328,20 @@ fn root_option(facts: &Facts, out: &mut Findings) {
             && uuid.chars().any(|c| c.is_ascii_uppercase())
             && partition.uuid.as_deref().is_some_and(|own| own != uuid && own.eq_ignore_ascii_case(uuid))
         {
-            let message = format!("root={root} is in upper case, udev's link /dev/disk/by-uuid/ is not");
-            say(message, "write the UUID as `blkid` prints it", out);
+            let message =
+                format!("root={root} is in upper case, but the link in /dev/disk/by-uuid is in lower case");
+            report(message, "write the UUID as `blkid` prints it", out);
             continue;
         }
         if is_named_by_the_image(root) && !super::mounts::leads_to(facts, system, root, system.root) {
-            let message = format!("root={root} does not lead to partition {}, the root", system.root);
-            say(
-                message,
-                "the plan's command line does: look at `cmdline` and at hooks that change loader entries",
-                out,
-            );
+            let message = format!("root={root} does not refer to the root partition {}", system.root);
+            report(message, "check `cmdline` in the template, and hooks that change loader entries", out);
         }
     }
 }
 
-/// Volumes of LVM and RAID, shares and what only the machine has are not judged.
+/// Whether the image itself determines the device. LVM, RAID, network shares and machine-specific devices are not
+/// checked.
 fn is_named_by_the_image(root: &str) -> bool {
     let others = [
         "/dev/mapper/",
@@ -360,10 +363,10 @@ fn is_named_by_the_image(root: &str) -> bool {
 
 pub(super) static BOOT_SPACE: Rule = Rule {
     name: "boot-space",
-    summary: "the loader's partition has no room for another kernel",
+    summary: "the boot partition has no space for another kernel",
     level: Level::Note,
-    why: "An update installs the new kernel beside the old one, and fails half-way where there is no room. Source: \
-          `ister plan`, the space forecast.",
+    why: "An update installs the new kernel next to the old one. It fails halfway if the partition is \
+          full. Source: `ister plan`, the space forecast.",
     check: Check::Disk(space),
 };
 
@@ -385,8 +388,8 @@ fn space(facts: &Facts, out: &mut Findings) {
     };
     let need = size("vmlinuz-") + size("initrd.img-");
     if need > free.0 {
-        out.report(format!("another kernel takes {}, {free} are free", Bytes(need)))
+        out.report(format!("another kernel needs {}, but only {free} are free", Bytes(need)))
             .partition(mounted.partition)
-            .help("make the partition larger: 512M has room for many");
+            .help("make the partition larger, for example 512M");
     }
 }

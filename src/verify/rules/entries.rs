@@ -1,4 +1,4 @@
-//! Which of several kernels starts by itself.
+//! Which of several kernels is the default.
 
 use super::boot::in_system;
 use crate::finding::Level;
@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 pub(super) static ENTRIES: Rule = Rule {
     name: "boot-entries",
-    summary: "more than one kernel can be started",
+    summary: "more than one kernel can be booted",
     level: Level::Note,
-    why: "What starts by itself is decided by the loader's order and its default: newest version first by the Boot Loader \
-          Specification, whatever a hook wrote last. Sources: UAPI.1, \"Sorting\"; loader.conf(5).",
+    why: "The boot loader's sort order and its default entry decide which kernel boots without user \
+          input. The Boot Loader Specification puts the newest version first, whatever entry a hook wrote \
+          last. Sources: UAPI.1, \"Sorting\"; loader.conf(5).",
     check: Check::Disk(several_entries),
 };
 
@@ -41,12 +42,12 @@ fn several_entries(facts: &Facts, out: &mut Findings) {
         let kernel = image.map_or("no kernel", |at| at.path.as_str());
         let (partition, path_of_entry) = in_system(facts, &first.entry);
         out.report(format!(
-            "{} starts {kernel} by default; other menu entries: {}",
+            "{} boots {kernel} by default; other menu entries: {}",
             path.firmware,
             others.len()
         ))
         .partition(partition)
         .path(path_of_entry)
-        .help("leave only one, or name the one that is meant as the loader's default");
+        .help("remove the other entries, or set the default entry in the boot loader configuration");
     }
 }

@@ -1,4 +1,4 @@
-//! Filesystems: clean, readable, told apart.
+//! Filesystems: consistency, readability, unique labels and UUIDs.
 
 use crate::disk::Kind;
 use crate::finding::Level;
@@ -9,24 +9,24 @@ use std::collections::HashMap;
 
 pub(super) static FILESYSTEM_DAMAGED: Rule = Rule {
     name: "filesystem-damaged",
-    summary: "a filesystem's own fsck finds faults",
+    summary: "fsck finds errors in a filesystem",
     level: Level::Error,
-    why: "The first boot would repair it, refuse to mount it, or go on and lose files. Source: e2fsck(8), fsck.fat(8), \
-          xfs_repair(8), btrfs-check(8), each run read-only.",
+    why: "The first boot would repair the filesystem, refuse to mount it, or mount it and lose files. \
+          Source: e2fsck(8), fsck.fat(8), xfs_repair(8), btrfs-check(8), each run read-only.",
     check: Check::Disk(damaged),
 };
 
 fn damaged(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
-        if let Fsck::Damaged(said) = &partition.fsck {
-            let lines: Vec<&str> = said
+        if let Fsck::Damaged(output) = &partition.fsck {
+            let lines: Vec<&str> = output
                 .iter()
                 .map(String::as_str)
                 .filter(|line| !line.starts_with("e2fsck 1.") && !line.starts_with("fsck.fat "))
                 .take(3)
                 .collect();
-            let lines = if lines.is_empty() { vec!["it ended with a fault"] } else { lines };
-            out.report(format!("{} is not clean: {}", partition.title(), lines.join("; ")))
+            let lines = if lines.is_empty() { vec!["fsck failed without a message"] } else { lines };
+            out.report(format!("fsck reports errors in {}: {}", partition.title(), lines.join("; ")))
                 .partition(partition.entry.number);
         }
     }
@@ -34,10 +34,10 @@ fn damaged(facts: &Facts, out: &mut Findings) {
 
 pub(super) static FILESYSTEM_UNREADABLE: Rule = Rule {
     name: "filesystem-unreadable",
-    summary: "a filesystem contradicts itself",
+    summary: "the structures of a filesystem are inconsistent",
     level: Level::Error,
-    why: "What cannot be read cannot be verified, and a kernel would refuse it too. Source: each format's specification; \
-          `ister diff` describes structures by the same readers.",
+    why: "A filesystem that cannot be read cannot be verified, and the kernel would refuse to mount it. \
+          Source: each format's specification; `ister diff` describes structures by the same readers.",
     check: Check::Disk(unreadable),
 };
 
@@ -52,10 +52,10 @@ fn unreadable(facts: &Facts, out: &mut Findings) {
 
 pub(super) static FILESYSTEM_MISSING: Rule = Rule {
     name: "filesystem-missing",
-    summary: "a partition holds nothing that is known",
+    summary: "a partition contains no recognized filesystem",
     level: Level::Error,
-    why: "Its first bytes carry no signature of ext2, ext3, ext4, vfat, XFS, btrfs, swap or LUKS: nothing can be mounted \
-          there. Source: libblkid's probes.",
+    why: "The partition has no signature of ext2, ext3, ext4, vfat, XFS, btrfs, swap or LUKS, so it \
+          cannot be mounted. Source: libblkid's probes.",
     check: Check::Disk(missing),
 };
 
@@ -63,26 +63,26 @@ fn missing(facts: &Facts, out: &mut Findings) {
     for partition in facts.partitions.iter().filter(|p| p.kind.is_none() && p.luks.is_none()) {
         let number = partition.entry.number;
         let planned = facts.planned().and_then(|disk| disk.partitions.iter().find(|p| p.number == number));
-        // One that is meant to be empty is.
+        // Partitions without a planned filesystem may be empty.
         if planned.is_some_and(|p| p.filesystem.is_none()) || is_raw(partition) {
             continue;
         }
-        out.report(format!("{} holds no filesystem that is known", partition.title())).partition(number);
+        out.report(format!("no recognized filesystem in {}", partition.title())).partition(number);
     }
 }
 
-/// The BIOS boot partition, whose bytes are GRUB's alone. Source: GRUB manual, "BIOS installation".
+/// Whether it is a BIOS boot partition, which contains only GRUB's core image. Source: GRUB manual, "BIOS installation".
 fn is_raw(partition: &PartitionFacts) -> bool {
     partition.entry.type_guid == uuid::uuid!("21686148-6449-6e6f-744e-656564454649")
 }
 
 pub(super) static FILESYSTEM_NOT_READ: Rule = Rule {
     name: "filesystem-not-read",
-    summary: "a partition holds something that is known and not read",
+    summary: "a partition has a recognized type whose contents cannot be checked",
     level: Level::Note,
-    why: "What is in it is not judged: f2fs, LVM, RAID, ZFS and others are identified by signature only, and so is a dm-verity tree whose \
-          root hash no command line has. Source: \
-          libblkid's probes.",
+    why: "f2fs, LVM, RAID, ZFS and others are only identified by their signature; their contents are not \
+          checked. The same applies to a dm-verity hash tree whose root hash is on no kernel command \
+          line. Source: libblkid's probes.",
     check: Check::Disk(not_read),
 };
 
@@ -91,7 +91,7 @@ fn not_read(facts: &Facts, out: &mut Findings) {
         let Some(Kind::Other(name)) = partition.kind else { continue };
         let is_checked = facts.verity.iter().any(|verity| verity.tree == Some(partition.entry.number));
         if !is_checked {
-            out.report(format!("{}: {name}, whose content is not judged", partition.title()))
+            out.report(format!("{}: {name}, its contents are not checked", partition.title()))
                 .partition(partition.entry.number);
         }
     }
@@ -99,10 +99,11 @@ fn not_read(facts: &Facts, out: &mut Findings) {
 
 pub(super) static ESP_CLUSTERS: Rule = Rule {
     name: "esp-clusters",
-    summary: "a FAT32 has too few clusters for UEFI firmware",
+    summary: "a FAT32 filesystem has too few clusters for UEFI firmware",
     level: Level::Error,
-    why: "The number of clusters says which FAT it is: below 65525 firmware takes a FAT32 for a FAT16, and reads nothing of it. Sources: \
-          Microsoft, FAT: General Overview of On-Disk Format, \"FAT Type Determination\"; UEFI 2.10, section 13.3.",
+    why: "The number of clusters determines the FAT type. Firmware treats a FAT32 filesystem with fewer \
+          than 65525 clusters as FAT16 and cannot read it. Sources: Microsoft, FAT: General Overview of \
+          On-Disk Format, \"FAT Type Determination\"; UEFI 2.10, section 13.3.",
     check: Check::Disk(clusters),
 };
 
@@ -115,37 +116,43 @@ fn clusters(facts: &Facts, out: &mut Findings) {
                 && path.start.file.as_ref().is_some_and(|at| at.partition == number)
         });
         let level = if is_started { Level::Error } else { Level::Note };
-        out.report(format!("{} is FAT32 with {clusters} clusters, fewer than 65525", partition.title()))
-            .partition(number)
-            .level(level)
-            .help("make it FAT16 (`mkfs.vfat -F 16`), give it smaller clusters (`-s 1`), or make it larger");
+        out.report(format!(
+            "{} is FAT32 with only {clusters} clusters, the minimum is 65525",
+            partition.title()
+        ))
+        .partition(number)
+        .level(level)
+        .help("use FAT16 (`mkfs.vfat -F 16`), smaller clusters (`mkfs.vfat -s 1`) or a larger partition");
     }
 }
 
 pub(super) static FILESYSTEM_PLACE: Rule = Rule {
     name: "filesystem-place",
-    summary: "a FAT filesystem was formatted for another position on the disk",
+    summary: "a FAT filesystem was formatted for a different disk position",
     level: Level::Warning,
-    why: "BIOS boot sectors add the number of hidden sectors to every address, and would read the wrong ones. Linux and UEFI ignore it. \
-          Source: Microsoft, FAT: General Overview of On-Disk Format, \"BPB_HiddSec\".",
+    why: "BIOS boot sectors add the number of hidden sectors to every address and would read the wrong \
+          sectors. Linux and UEFI ignore the field. Source: Microsoft, FAT: General Overview of On-Disk \
+          Format, \"BPB_HiddSec\".",
     check: Check::Disk(place),
 };
 
 fn place(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
-        let (said, start) = (u64::from(partition.hidden_sectors), partition.offset / 512);
-        // A logical drive's are counted from its own record: DOS and its heirs do so.
+        let (hidden, start) = (u64::from(partition.hidden_sectors), partition.offset / 512);
+        // DOS and its successors count the hidden sectors of a logical partition from its extended boot record.
         let is_logical = partition.entry.number > 4 && facts.scheme == Scheme::Mbr;
-        if said == 0 || is_logical || [start, partition.offset / facts.sector.bytes()].contains(&said) {
+        if hidden == 0 || is_logical || [start, partition.offset / facts.sector.bytes()].contains(&hidden) {
             continue;
         }
         let starts_here = facts.boot_paths.paths.iter().any(|path| path.firmware == Firmware::Bios);
         let message =
-            format!("{} has {said} hidden sectors, but it starts at sector {start}", partition.title());
+            format!("{} has {hidden} hidden sectors, but starts at sector {start}", partition.title());
         out.report(message)
             .partition(partition.entry.number)
             .level(if starts_here { Level::Warning } else { Level::Note })
-            .help(format!("write the sector that the partition begins with, as `mkfs.vfat -h {start}` does"));
+            .help(format!(
+                "set the number of hidden sectors to {start}, for example with `mkfs.vfat -h {start}`"
+            ));
     }
 }
 
@@ -153,7 +160,7 @@ pub(super) static LABEL_REPEATED: Rule = Rule {
     name: "label-repeated",
     summary: "two filesystems have the same label",
     level: Level::Warning,
-    why: "LABEL= finds whichever the kernel sees first. Source: fstab(5).",
+    why: "LABEL= resolves to whichever filesystem the kernel finds first. Source: fstab(5).",
     check: Check::Disk(labels),
 };
 
@@ -165,8 +172,8 @@ pub(super) static UUID_REPEATED: Rule = Rule {
     name: "uuid-repeated",
     summary: "two filesystems have the same UUID",
     level: Level::Error,
-    why: "UUID= finds whichever the kernel sees first, and XFS and btrfs refuse to mount the second. Source: fstab(5); \
-          xfs(5), nouuid.",
+    why: "UUID= resolves to whichever filesystem the kernel finds first. XFS and btrfs refuse to mount \
+          the second one. Source: fstab(5); xfs(5), nouuid.",
     check: Check::Disk(uuids),
 };
 
@@ -192,8 +199,8 @@ pub(super) static LUKS_HEADER: Rule = Rule {
     name: "luks-header",
     summary: "a LUKS header is damaged",
     level: Level::Error,
-    why: "Both copies of the header must be whole and say the same: without one of them a single bad sector loses all data. \
-          Source: LUKS2 On-Disk Format Specification 1.1.1, section 2.",
+    why: "Both copies of the header must be intact and identical. With only one copy left, a single bad \
+          sector loses all data. Source: LUKS2 On-Disk Format Specification 1.1.1, section 2.",
     check: Check::Disk(luks),
 };
 
@@ -207,22 +214,19 @@ fn luks(facts: &Facts, out: &mut Findings) {
 
 pub(super) static LUKS_LOCKED: Rule = Rule {
     name: "luks-locked",
-    summary: "what is inside a LUKS volume could not be looked at",
+    summary: "a LUKS volume could not be unlocked",
     level: Level::Note,
-    why: "Nobody gave a passphrase that opens it; with `--unlock` or a template that has one, it is verified too. Source: \
-          `ister verify --help`.",
+    why: "None of the passphrases unlocks the volume, so its contents were not verified. Pass one with \
+          `--unlock`, or use a template that contains it. Source: `ister verify --help`.",
     check: Check::Disk(locked),
 };
 
 fn locked(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         if partition.luks.as_ref().is_some_and(|luks| luks.locked && luks.damage.is_none()) {
-            out.report(format!(
-                "{} is encrypted, and no passphrase that was given opens it",
-                partition.title()
-            ))
-            .partition(partition.entry.number)
-            .help("give one: --unlock env:NAME or --unlock file:PATH");
+            out.report(format!("{} is encrypted, and no passphrase unlocks it", partition.title()))
+                .partition(partition.entry.number)
+                .help("pass a passphrase with `--unlock env:NAME` or `--unlock file:PATH`");
         }
     }
 }

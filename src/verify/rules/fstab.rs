@@ -1,4 +1,4 @@
-//! What fstab says of filesystems that the image has: their type, and options that the kernel takes.
+//! Filesystem types and mount options in fstab, for the filesystems of the image.
 
 use super::mounts::{find, fstab};
 use crate::disk::Kind;
@@ -8,15 +8,15 @@ use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static FSTAB_OPTIONS: Rule = Rule {
     name: "fstab-options",
-    summary: "fstab has an option or a type that the mount fails with",
+    summary: "fstab has a mount option or filesystem type that makes the mount fail",
     level: Level::Error,
-    why: "The kernel refuses to mount, and systemd ends in an emergency shell; a root whose options are refused stays read-only. \
-          Sources: mount(8), \"Filesystem-independent mount options\"; ext4(5); xfs(5); btrfs(5); Linux, \
-          Documentation/filesystems/vfat.rst.",
+    why: "If the mount fails, systemd starts an emergency shell. If the options of the root filesystem \
+          are invalid, it stays read-only. Sources: mount(8), \"Filesystem-independent mount options\"; \
+          ext4(5); xfs(5); btrfs(5); Linux, Documentation/filesystems/vfat.rst.",
     check: Check::Disk(fstab_options),
 };
 
-/// A word that ends with `=` takes a value.
+/// An option that ends with `=` takes a value.
 const COMMON: &str = "async atime noatime auto noauto context= fscontext= defcontext= rootcontext= seclabel defaults dev nodev diratime \
     nodiratime dirsync exec noexec group iversion noiversion mand nomand _netdev nofail relatime norelatime strictatime \
     nostrictatime lazytime nolazytime suid nosuid silent loud owner remount ro rw sync user user= nouser users nosymfollow \
@@ -45,7 +45,7 @@ const FAT: &str = "allow_utime= check= codepage= conv= cvf_format= cvf_option= d
     flush fmask= gid= iocharset= nfs nfs= dots nodots dotsOK= nonumtail nonumtail= posix quiet rodir showexec shortname= \
     sys_immutable time_offset= tz= uid= usefree utf8 utf8= uni_xlate uni_xlate=";
 
-/// The names that fstab may give a filesystem, and its options.
+/// The valid types for a filesystem in fstab, and its mount options.
 fn driver(kind: Kind) -> Option<(&'static [&'static str], &'static str)> {
     Some(match kind {
         Kind::Ext => (&["ext4", "ext3", "ext2"], EXT),
@@ -56,9 +56,9 @@ fn driver(kind: Kind) -> Option<(&'static [&'static str], &'static str)> {
     })
 }
 
-/// Whether mount(8) or the kernel knows it.
+/// Whether mount(8) or the kernel accepts the option.
 fn is_option(option: &str, own: &str) -> bool {
-    // Comments of mount's, and what systemd reads.
+    // Comments for mount(8), and options for systemd.
     if option.is_empty() || option.starts_with("x-") || option.starts_with("X-") {
         return true;
     }
@@ -75,16 +75,22 @@ fn fstab_options(facts: &Facts, out: &mut Findings) {
         let Some((names, own)) = kind.and_then(driver) else { continue };
         let level = if optional { Level::Warning } else { Level::Error };
         if line.kind != "auto" && !line.kind.split(',').any(|name| names.contains(&name)) {
-            // A root is mounted already, and swap is not waited for.
+            // The root filesystem is already mounted, and nothing waits for swap.
             let level = if line.at == "/" || line.kind == "swap" { Level::Warning } else { level };
-            out.report(format!("{} is to be mounted as {}, it is {}", line.at, line.kind, names[0]))
-                .path("/etc/fstab")
-                .level(level);
+            out.report(format!(
+                "{} has the type {} in fstab, but the filesystem is {}",
+                line.at, line.kind, names[0]
+            ))
+            .path("/etc/fstab")
+            .level(level);
         }
         for option in line.options.split(',').filter(|option| !is_option(option, own)) {
-            out.report(format!("{}: {} has no mount option `{option}`", line.at, names[0]))
-                .path("/etc/fstab")
-                .level(level);
+            out.report(format!(
+                "invalid mount option for {}: {} has no option `{option}`",
+                line.at, names[0]
+            ))
+            .path("/etc/fstab")
+            .level(level);
         }
     }
 }
@@ -94,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_known_by_name_and_by_whether_they_have_a_value() {
+    fn options_match_by_name_and_value() {
         for option in
             ["defaults", "errors=remount-ro", "x-systemd.growfs", "discard", "noatime", "commit=30", ""]
         {
@@ -108,7 +114,7 @@ mod tests {
                 && is_option("compress=zstd:1", BTRFS)
                 && is_option("umask=0077", FAT)
         );
-        // Gone since Linux 4.19.
+        // Removed in Linux 4.19.
         assert!(!is_option("nobarrier", XFS));
     }
 }

@@ -7,19 +7,20 @@ use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static GRUB_CORE: Rule = Rule {
     name: "grub-core",
-    summary: "GRUB's boot sector or core image is damaged",
+    summary: "the GRUB boot sector or core image is damaged",
     level: Level::Error,
-    why: "BIOS runs the boot code of sector 0, which loads the core image from the block that it names; the core names the \
-          rest of itself. Both are held against the copies in /boot/grub/i386-pc, as grub-install leaves them. Source: GRUB \
-          2.06, grub-core/boot/i386/pc/boot.S and diskboot.S.",
+    why: "BIOS runs the boot code in sector 0, which loads the first sector of the core image. That \
+          sector contains the location of the rest. Both are compared with the copies that grub-install \
+          leaves in /boot/grub/i386-pc. Source: GRUB 2.06, grub-core/boot/i386/pc/boot.S and diskboot.S.",
     check: Check::Disk(core),
 };
 
-// Places inside GRUB's i386-pc images. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
+// Offsets in GRUB's i386-pc images. Source: GRUB 2.06, include/grub/i386/pc/boot.h.
 const KERNEL_SECTOR: usize = 0x5c;
 const DRIVE_CHECK: usize = 0x66;
 const SECTOR: usize = 512;
-/// The last block list of a core's first sector: first sector of the rest (8 bytes), its length (2), its segment (2).
+/// The last block list in the first sector of the core image: first sector of the rest (8 bytes), its length (2), its
+/// segment (2).
 const BLOCK_LIST: usize = SECTOR - 12;
 
 fn core(facts: &Facts, out: &mut Findings) {
@@ -31,11 +32,12 @@ fn core(facts: &Facts, out: &mut Findings) {
         return;
     }
     if !is_grub {
-        out.report("sector 0 has no boot code of GRUB").help("build the image again with `LegacyBios`: true");
+        out.report("sector 0 contains no GRUB boot code")
+            .help("rebuild the image with `\"LegacyBios\": true`");
         return;
     }
     if let Some(original) = system.bytes("/boot/grub/i386-pc/boot.img") {
-        // What an installation changes: where the core is, the drive check; and the disk's own parameters.
+        // grub-install changes the location of the core image, the drive check and the disk parameters.
         let differs = (0..code.len().min(original.len())).find(|at| {
             let patched = (KERNEL_SECTOR..KERNEL_SECTOR + 8).contains(at)
                 || (DRIVE_CHECK..DRIVE_CHECK + 2).contains(at)
@@ -53,14 +55,14 @@ fn core(facts: &Facts, out: &mut Findings) {
     let Some(original) = system.bytes("/boot/grub/i386-pc/core.img").filter(|_| facts.plan.is_some()) else {
         return;
     };
-    // The block list is the installation's own.
+    // grub-install writes the block list, so it differs from the file.
     let differs = (0..original.len())
         .find(|at| !(BLOCK_LIST..SECTOR).contains(at) && installed.get(*at) != Some(&original[*at]));
     if let Some(at) = differs {
         out.report(format!("the core image differs from core.img at byte {at}"))
             .path("/boot/grub/i386-pc/core.img")
             .help(
-                "something wrote between the partition table and the first partition; build the image again",
+                "the gap between the partition table and the first partition was overwritten; rebuild the image",
             );
     }
     let list =
@@ -70,7 +72,7 @@ fn core(facts: &Facts, out: &mut Findings) {
     let expected = (original.len().div_ceil(SECTOR) - 1) as u64;
     if rest != first + 1 || u64::from(length) != expected {
         out.report(format!(
-            "the core's block list names LBA {rest} and {length} sectors, expected {} and {expected}",
+            "the block list of the core image has LBA {rest} and {length} sectors, expected {} and {expected}",
             first + 1
         ));
     }

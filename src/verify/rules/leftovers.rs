@@ -1,4 +1,4 @@
-//! What a build leaves behind if nobody clears up.
+//! Leftover files of the build.
 
 use crate::disk::Body;
 use crate::finding::Level;
@@ -7,10 +7,10 @@ use crate::verify::system::System;
 
 pub(super) static PACKAGE_CACHE: Rule = Rule {
     name: "package-cache",
-    summary: "the image has downloaded packages or package lists in it",
+    summary: "the image contains downloaded packages or package lists",
     level: Level::Warning,
-    why: "They make the image larger and are outdated when it runs. Source: apt-get(8), clean; dnf(8), clean; FORMAT of swupd's \
-          state directory.",
+    why: "They make the image larger, and they are outdated when the image runs. Source: apt-get(8), \
+          clean; dnf(8), clean; FORMAT of swupd's state directory.",
     check: Check::System(package_cache),
 };
 
@@ -28,34 +28,34 @@ fn package_cache(system: &System, out: &mut Findings) {
             names.iter().filter(|name| endings.iter().any(|end| name.ends_with(end))).collect();
         if let Some(first) = found.first() {
             let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
-            out.report(format!("{first}{more} should not be published"))
+            out.report(format!("leftover files: {first}{more}"))
                 .path(*directory)
-                .help("`apt-get clean` and the like, in a PostChrootShell hook");
+                .help("clean the package cache in a PostChrootShell hook, for example with `apt-get clean`");
         }
     }
 }
 
 pub(super) static BUILD_PATH: Rule = Rule {
     name: "build-path",
-    summary: "a file names the build host's paths or the tools of the build",
+    summary: "a file contains paths or leftover files of the build host",
     level: Level::Warning,
-    why: "It points to what does not exist where the image runs, and tells strangers about the build host. Source: \
-          reproducible-builds.org, \"Build path\".",
+    why: "The paths do not exist where the image runs, and they disclose details of the build host. \
+          Source: reproducible-builds.org, \"Build path\".",
     check: Check::System(build_path),
 };
 
-/// What builders of root trees write into them.
+/// Strings that tools for building root trees write into files.
 const MARKS: &[&str] = &["/tmp/mmdebstrap.", "/.cache/ister/work", "99mmdebstrap"];
 const FILES: &[&str] =
     &["/etc/apt/apt.conf.d/99mmdebstrap", "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", "/debootstrap"];
 
 fn build_path(system: &System, out: &mut Findings) {
     for path in FILES.iter().filter(|path| system.exists(path)) {
-        out.report("a file of the build's tools was left in the image").path(*path);
+        out.report("leftover file of a build tool").path(*path);
     }
     for (path, id) in system.tree.paths() {
         let path = String::from_utf8_lossy(&path).into_owned();
-        // Package scripts and lists name paths of every kind.
+        // Package scripts and file lists may contain any path.
         if path.starts_with("/var/lib/dpkg/info/") || FILES.contains(&path.as_str()) {
             continue;
         }
@@ -63,7 +63,7 @@ fn build_path(system: &System, out: &mut Findings) {
         let marks = MARKS.iter().copied().chain(system.host_marks.iter().map(String::as_str));
         for mark in marks {
             if memchr::memmem::find(bytes, mark.as_bytes()).is_some() {
-                out.report(format!("it names `{mark}`, which is the build host's")).path(&path);
+                out.report(format!("contains `{mark}`, a path of the build host")).path(&path);
                 break;
             }
         }
@@ -72,9 +72,10 @@ fn build_path(system: &System, out: &mut Findings) {
 
 pub(super) static WORLD_WRITABLE: Rule = Rule {
     name: "world-writable",
-    summary: "everybody can change a file of the system",
+    summary: "a system file is world-writable",
     level: Level::Error,
-    why: "Any process can plant what root will run. Source: file-hierarchy(7); Debian Policy, section 10.9.",
+    why: "Any process can modify files that root executes. Source: file-hierarchy(7); Debian Policy, \
+          section 10.9.",
     check: Check::System(world_writable),
 };
 
@@ -84,17 +85,17 @@ const OTHERS_WRITE: u32 = 0o002;
 fn world_writable(system: &System, out: &mut Findings) {
     for (path, id) in system.tree.paths() {
         let node = &system.tree.nodes[id];
-        // vfat has no modes: what mounts it gives them.
+        // vfat stores no modes: the mount options define them.
         let has_modes = !system.without_modes.contains(&system.partition_of(id));
         let open = node.mode & OTHERS_WRITE != 0 && has_modes;
         let bad = match node.body {
             Body::Directory(_) => open && node.mode & STICKY == 0,
             Body::File(_) => open,
-            // Links have no mode; devices and sockets are what their service wants.
+            // Symbolic links have no mode of their own. Devices and sockets may be world-writable on purpose.
             _ => false,
         };
         if bad {
-            out.report(format!("everybody may write to it (mode {:04o})", node.mode & 0o7777))
+            out.report(format!("world-writable (mode {:04o})", node.mode & 0o7777))
                 .path(String::from_utf8_lossy(&path).into_owned());
         }
     }

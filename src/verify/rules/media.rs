@@ -1,4 +1,4 @@
-//! Published files that are no disks.
+//! Published files that are not disks.
 
 use crate::finding::Level;
 use crate::image::format::MediumKind;
@@ -9,10 +9,10 @@ use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static CD_START: Rule = Rule {
     name: "cd-start",
-    summary: "a CD does not start by BIOS or by UEFI",
+    summary: "a CD does not boot with BIOS or with UEFI",
     level: Level::Error,
-    why: "Firmware looks in El Torito's boot catalogue, for its own platform, and goes on to the disk. Sources: El Torito 1.0; UEFI \
-          2.10, 13.3.2.",
+    why: "Firmware looks in the El Torito boot catalog for an image for its own platform. If there is \
+          none, it boots from the disk. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.",
     check: Check::Medium(cd_start),
 };
 
@@ -24,15 +24,15 @@ fn cd_start(facts: &MediumFacts, out: &mut Findings) {
     for (firmware, name) in [(Firmware::Bios, "BIOS"), (Firmware::Uefi, "UEFI")] {
         let mut of_it = images.iter().filter(|image| image.firmware == firmware).peekable();
         if of_it.peek().is_none() {
-            out.report(format!("the boot catalogue has nothing for {name}"));
+            out.report(format!("the boot catalog has no image for {name}"));
         }
         for fault in of_it.filter_map(|image| image.fault.as_ref()) {
-            out.report(format!("what {name} starts is damaged: {fault}"));
+            out.report(format!("the boot image for {name} is damaged: {fault}"));
         }
     }
 }
 
-/// A CD that may be for one firmware only.
+/// A CD that ister did not build. It may support only one firmware.
 fn of_others(facts: &MediumFacts, out: &mut Findings) {
     if facts.kind != MediumKind::Cd {
         return;
@@ -41,7 +41,7 @@ fn of_others(facts: &MediumFacts, out: &mut Findings) {
     for (firmware, name) in [(Firmware::Bios, "BIOS"), (Firmware::Uefi, "UEFI")] {
         if !paths.iter().any(|path| path.firmware == firmware) {
             let level = if paths.is_empty() { Level::Error } else { Level::Note };
-            out.report(format!("the boot catalogue has nothing for {name}")).level(level);
+            out.report(format!("the boot catalog has no image for {name}")).level(level);
         }
     }
     for (step, chosen) in facts.boot_paths.steps() {
@@ -57,14 +57,14 @@ fn of_others(facts: &MediumFacts, out: &mut Findings) {
 
 pub(super) static MEDIUM_KERNEL: Rule = Rule {
     name: "medium-kernel",
-    summary: "what a CD or a network boot starts is missing or damaged",
+    summary: "the kernel or initramfs of a CD or a network boot archive is missing or damaged",
     level: Level::Error,
-    why: "The loader stops at it. Sources: Linux, Documentation/arch/x86/boot.rst and \
-          Documentation/driver-api/early-userspace/buffer-format.rst.",
+    why: "The boot loader cannot load the file and stops. Sources: Linux, Documentation/arch/x86/boot.rst \
+          and Documentation/driver-api/early-userspace/buffer-format.rst.",
     check: Check::Medium(kernel),
 };
 
-/// By its first bytes. Source: Linux, Documentation/arch/x86/boot.rst.
+/// Whether the bytes are a Linux kernel, by its boot header. Source: Linux, Documentation/arch/x86/boot.rst.
 fn is_kernel(bytes: &[u8]) -> bool {
     bytes.get(0x202..0x206) == Some(b"HdrS") && bytes.get(0x1fe..0x200) == Some(&[0x55, 0xaa])
 }
@@ -84,18 +84,18 @@ fn kernel(facts: &MediumFacts, out: &mut Findings) {
     };
     let (name, bytes) = &start.kernel;
     match bytes {
-        None => drop(out.report("there is no kernel").path(name.clone())),
+        None => drop(out.report("kernel missing").path(name.clone())),
         Some(bytes) if !is_kernel(bytes) => {
             out.report("the kernel has no boot header (`HdrS`)").path(name.clone());
         }
         Some(_) => {}
     }
     if start.initrds.is_empty() {
-        out.report("no initramfs is started");
+        out.report("the boot configuration has no initramfs");
     }
     for (name, bytes) in &start.initrds {
         match bytes {
-            None => drop(out.report("there is no initramfs").path(name.clone())),
+            None => drop(out.report("initramfs missing").path(name.clone())),
             Some(bytes) if !is_initramfs(bytes) => {
                 out.report("the initramfs is neither a cpio archive nor compressed").path(name.clone());
             }
@@ -106,16 +106,17 @@ fn kernel(facts: &MediumFacts, out: &mut Findings) {
 
 pub(super) static MEDIUM_TREE: Rule = Rule {
     name: "medium-tree",
-    summary: "a root tree cannot be read, or has nothing that starts",
+    summary: "a root tree is unreadable or incomplete",
     level: Level::Error,
-    why: "Whoever unpacks it gets an error, or half a system. Sources: POSIX.1-2017, pax; Linux, \
-          Documentation/driver-api/early-userspace/buffer-format.rst and Documentation/filesystems/squashfs.rst.",
+    why: "Unpacking it fails, or the result does not boot. Sources: POSIX.1-2017, pax; Linux, \
+          Documentation/driver-api/early-userspace/buffer-format.rst and \
+          Documentation/filesystems/squashfs.rst.",
     check: Check::Medium(tree),
 };
 
 fn tree(facts: &MediumFacts, out: &mut Findings) {
     if let Some(why) = facts.unreadable.as_ref().filter(|_| facts.kind != MediumKind::Damaged) {
-        // A CD of others need not be a live system.
+        // A CD that ister did not build may not be a live system.
         let level =
             if facts.kind == MediumKind::Cd && facts.start.is_none() { Level::Note } else { Level::Error };
         out.report(format!("the root tree cannot be read: {why}")).level(level);
@@ -129,7 +130,8 @@ fn tree(facts: &MediumFacts, out: &mut Findings) {
     if starts && !["/init", "/sbin/init", "/usr/sbin/init"].iter().any(is_there) {
         out.report("the root tree has no init").path("/sbin/init");
     }
-    // The kernel of a network boot starts nothing else. Source: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst.
+    // After a network boot the kernel runs only /init. Source: Linux,
+    // Documentation/filesystems/ramfs-rootfs-initramfs.rst.
     if facts.kind == MediumKind::NetworkBoot && !system.exists("/init") {
         out.report("the initramfs has no /init").path("/init");
     }
@@ -137,10 +139,10 @@ fn tree(facts: &MediumFacts, out: &mut Findings) {
 
 pub(super) static PUBLISHED_FILE: Rule = Rule {
     name: "published-file",
-    summary: "a published file cannot be unpacked",
+    summary: "a published file is truncated or damaged",
     level: Level::Error,
-    why: "Whoever downloads it has nothing, or a disk whose end is missing. Sources: qemu-img(1), check; RFC 1952, 2.3.1; \
-          The .xz File Format 1.2, 2.1; RFC 8878, 3.1.1.",
+    why: "Users who download it get no disk, or one whose end is missing. Sources: qemu-img(1), check; \
+          RFC 1952, 2.3.1; The .xz File Format 1.2, 2.1; RFC 8878, 3.1.1.",
     check: Check::Medium(published),
 };
 
@@ -154,8 +156,8 @@ pub(super) static OCI_LAYOUT: Rule = Rule {
     name: "oci-layout",
     summary: "an OCI image is incomplete or damaged",
     level: Level::Error,
-    why: "Whatever pulls or loads it checks each digest, and refuses it. Source: OCI Image Format Specification 1.0, \
-          image-layout.md and descriptor.md.",
+    why: "Container tools check each digest when they pull or load an image, and reject a mismatch. \
+          Source: OCI Image Format Specification 1.0, image-layout.md and descriptor.md.",
     check: Check::Medium(layout),
 };
 

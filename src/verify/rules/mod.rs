@@ -1,4 +1,4 @@
-//! All rules, in one table; a file a subject.
+//! The table of all rules. The rules themselves are in one file per subject.
 
 mod boot;
 mod entries;
@@ -103,7 +103,7 @@ pub static RULES: &[&Rule] = &[
     &leftovers::WORLD_WRITABLE,
 ];
 
-/// What all rules find in a disk, in the order of the table.
+/// Runs all rules on a disk. Findings are sorted by level, then in the order of the table.
 pub fn judge(facts: &Facts) -> Vec<Finding> {
     found_by(|check, found| match check {
         Check::Disk(check) => check(facts, found),
@@ -112,7 +112,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     })
 }
 
-/// The same of what is no disk.
+/// Runs all rules on a medium that is not a disk.
 pub fn judge_medium(facts: &MediumFacts) -> Vec<Finding> {
     found_by(|check, found| match check {
         Check::Disk(_) => {}
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_and_says_something_of_each() {
+    fn rules_are_sorted_and_documented() {
         let names: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
         let mut sorted = names.clone();
         sorted.sort();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rule_has_the_name_of_a_lint_rule() {
+    fn rule_names_differ_from_lint_rules() {
         for rule in RULES {
             assert!(crate::lint::rule(rule.name).is_none(), "{}", rule.name);
         }

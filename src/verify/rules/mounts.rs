@@ -1,4 +1,4 @@
-//! fstab, mount units and crypttab: does what they name exist?
+//! Devices in fstab, mount units and crypttab.
 
 use crate::disk::Body;
 use crate::finding::Level;
@@ -6,7 +6,7 @@ use crate::verify::facts::{Facts, PartitionFacts};
 use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
 
-/// Where partitions will be mounted, as the system itself says: by fstab and by mount units.
+/// Mount points of partitions, from fstab and mount units.
 pub(crate) fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(String, u32)> {
     let fstab = fstab(system).into_iter().map(|line| (line.device, line.at));
     let units = units(system).into_iter().map(|unit| (unit.device, unit.at));
@@ -17,12 +17,12 @@ pub(crate) fn mounts_of(system: &System, partitions: &[PartitionFacts]) -> Vec<(
         .collect()
 }
 
-/// The partition that a device name means.
+/// The partition that a device name refers to.
 pub(super) fn find(partitions: &[PartitionFacts], system: &System, device: &str) -> Option<u32> {
     partitions.iter().find(|p| is(p, partitions, system, device)).map(|p| p.entry.number)
 }
 
-/// Whether a device name leads to a partition of the image. Source: fstab(5); udev's links below /dev/disk.
+/// Whether a device name refers to a partition of the image. Source: fstab(5); udev's links below /dev/disk.
 pub(super) fn leads_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
     facts.partition(number).is_some_and(|partition| is(partition, &facts.partitions, system, device))
 }
@@ -40,11 +40,11 @@ fn is(partition: &PartitionFacts, partitions: &[PartitionFacts], system: &System
     tag_is(partition, device, false)
 }
 
-/// `outside`: the LUKS volume itself is meant, not what is in it.
-fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
+/// `of_volume`: compare with the LUKS volume itself, not with the filesystem in it.
+fn tag_is(partition: &PartitionFacts, device: &str, of_volume: bool) -> bool {
     let device = device.trim_matches('"');
     let tag = |names: [&str; 2]| names.into_iter().find_map(|name| device.strip_prefix(name));
-    let uuid = match (&partition.luks, outside) {
+    let uuid = match (&partition.luks, of_volume) {
         (Some(luks), _) => Some(luks.uuid.as_str()),
         (None, true) => None,
         (None, false) => partition.uuid.as_deref(),
@@ -59,7 +59,7 @@ fn tag_is(partition: &PartitionFacts, device: &str, outside: bool) -> bool {
     } else if let Some(text) = tag(["LABEL=", "/dev/disk/by-label/"]) {
         partition.label.as_deref() == Some(text)
     } else {
-        // /dev/sda2, /dev/vda2, /dev/nvme0n1p2: which disk it will be is the machine's to say.
+        // /dev/sda2, /dev/vda2, /dev/nvme0n1p2: the disk name depends on the machine, so only the number is compared.
         let digits =
             device.trim_start_matches(|c: char| c != '/').rsplit(|c: char| !c.is_ascii_digit()).next();
         device.starts_with("/dev/") && digits == Some(partition.entry.number.to_string().as_str())
@@ -86,7 +86,7 @@ pub(super) fn fstab(system: &System) -> Vec<Line> {
         .collect()
 }
 
-/// Lines of words; empty ones and comments are left out.
+/// The fields of each line; empty lines and comments are skipped.
 fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines()
         .map(str::trim)
@@ -113,7 +113,7 @@ struct Unit {
     at: String,
 }
 
-/// Mount and swap units that the image brings itself.
+/// Mount and swap units in /etc.
 fn units(system: &System) -> Vec<Unit> {
     let directory = "/etc/systemd/system";
     let mut units = Vec::new();
@@ -145,7 +145,7 @@ fn is_missing(facts: &Facts, system: &System, device: &str) -> bool {
     find(&facts.partitions, system, device).is_none() && !facts.is_elsewhere(device)
 }
 
-/// Whether a device is named by what an image has in it. Others (/dev/sda2, LVM, shares, tmpfs) are the machine's.
+/// Whether the image determines the device. Others (/dev/sda2, LVM, network shares, tmpfs) depend on the machine.
 fn is_device(device: &str) -> bool {
     const TAGS: &[&str] = &[
         "UUID=",
@@ -162,9 +162,10 @@ fn is_device(device: &str) -> bool {
 
 pub(super) static FSTAB: Rule = Rule {
     name: "fstab-device",
-    summary: "fstab names a device that the image does not have",
+    summary: "fstab refers to a device that is not in the image",
     level: Level::Error,
-    why: "systemd waits 90 seconds for it, and then opens an emergency shell. Source: fstab(5); systemd-fstab-generator(8).",
+    why: "systemd waits 90 seconds for the device and then starts an emergency shell. Source: fstab(5); \
+          systemd-fstab-generator(8).",
     check: Check::Disk(fstab_devices),
 };
 
@@ -173,7 +174,7 @@ fn fstab_devices(facts: &Facts, out: &mut Findings) {
     for line in fstab(system) {
         let optional = line.options.split(',').any(|option| option == "nofail" || option == "noauto");
         if is_device(&line.device) && !optional && is_missing(facts, system, &line.device) {
-            out.report(format!("{} for {} is no partition of this image", line.device, line.at))
+            out.report(format!("{} for {} is not a partition of this image", line.device, line.at))
                 .path("/etc/fstab");
         }
     }
@@ -181,10 +182,10 @@ fn fstab_devices(facts: &Facts, out: &mut Findings) {
 
 pub(super) static MOUNT_UNIT: Rule = Rule {
     name: "mount-unit",
-    summary: "a mount or swap unit names a device that the image does not have",
+    summary: "a mount or swap unit refers to a device that is not in the image",
     level: Level::Error,
-    why: "systemd waits 90 seconds for it, and what is needed by local-fs.target ends in an emergency shell. Source: \
-          systemd.mount(5), What=.",
+    why: "systemd waits 90 seconds for the device. If local-fs.target requires the unit, systemd then \
+          starts an emergency shell. Source: systemd.mount(5), What=.",
     check: Check::Disk(mount_units),
 };
 
@@ -192,17 +193,18 @@ fn mount_units(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for unit in units(system) {
         if is_device(&unit.device) && is_missing(facts, system, &unit.device) {
-            out.report(format!("{} is no partition of this image", unit.device)).path(unit.path);
+            out.report(format!("{} is not a partition of this image", unit.device)).path(unit.path);
         }
     }
 }
 
 pub(super) static MOUNT_POINT: Rule = Rule {
     name: "mount-point",
-    summary: "a partition is mounted on a directory that is not there, or on none at all",
+    summary: "the mount point of a mount unit or a planned partition does not exist",
     level: Level::Error,
-    why: "Where the root is read-only the directory cannot be made, and a planned mount that nothing performs leaves the data in \
-          the wrong partition. Source: systemd.mount(5), Where=; `ister plan`.",
+    why: "A missing directory cannot be created on a read-only root filesystem. If a planned partition is \
+          not mounted, data is written to the wrong partition. Source: systemd.mount(5), Where=; `ister \
+          plan`.",
     check: Check::Disk(mount_points),
 };
 
@@ -210,26 +212,23 @@ fn mount_points(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
     for unit in units(system).iter().filter(|unit| unit.at.starts_with('/')) {
         if !system.exists(&unit.at) {
-            out.report(format!("there is no directory {} to mount on", unit.at)).path(&unit.path);
+            out.report(format!("missing mount point {}", unit.at)).path(&unit.path);
         }
     }
     for (_, planned) in facts.plan.iter().flat_map(|plan| plan.partitions()) {
         let Some(mount) = planned.mount.as_deref().filter(|mount| *mount != "/") else { continue };
         if !system.exists(mount) {
-            out.report(format!(
-                "there is no directory {mount}, where partition {} is to be mounted",
-                planned.number
-            ))
-            .partition(planned.number);
+            out.report(format!("missing mount point {mount} for partition {}", planned.number))
+                .partition(planned.number);
         }
     }
 }
 
 pub(super) static CRYPTTAB: Rule = Rule {
     name: "crypttab-device",
-    summary: "crypttab names a volume that the image does not have",
+    summary: "crypttab refers to a volume that is not in the image",
     level: Level::Error,
-    why: "systemd waits for it as for a filesystem. Source: crypttab(5).",
+    why: "systemd waits for the volume as it does for filesystems. Source: crypttab(5).",
     check: Check::Disk(crypttab_devices),
 };
 
@@ -240,7 +239,7 @@ fn crypttab_devices(facts: &Facts, out: &mut Findings) {
             facts.partitions.iter().filter(|p| p.luks.is_some()).any(|p| tag_is(p, &volume.device, true));
         if is_device(&volume.device) && !found && !facts.is_elsewhere(&volume.device) {
             out.report(format!(
-                "{} for `{}` is no encrypted partition of this image",
+                "{} for `{}` is not an encrypted partition of this image",
                 volume.device, volume.name
             ))
             .path("/etc/crypttab");

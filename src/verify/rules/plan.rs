@@ -1,4 +1,4 @@
-//! The plan: is the image what it should be?
+//! Comparison of the image with its plan.
 
 use crate::disk::Kind;
 use crate::finding::Level;
@@ -9,10 +9,10 @@ use crate::verify::rule::{Check, Findings, Rule};
 
 pub(super) static PLAN_DISK: Rule = Rule {
     name: "plan-disk",
-    summary: "the disk is not the planned one",
+    summary: "the disk differs from the plan",
     level: Level::Error,
-    why: "The plan decides size, sectors and GUID of the disk; another image, or another template, is meant. Source: \
-          `ister plan`.",
+    why: "The plan defines size, sector size and GUID of the disk. A difference usually means that the \
+          plan belongs to another image or template. Source: `ister plan`.",
     check: Check::Disk(disk),
 };
 
@@ -20,26 +20,27 @@ fn disk(facts: &Facts, out: &mut Findings) {
     let Some(disk) = facts.planned() else { return };
     if facts.sector != disk.sector_size {
         out.report(format!(
-            "sectors have {} bytes, planned are {}",
+            "sector size is {} bytes, the plan has {}",
             facts.sector.bytes(),
             disk.sector_size.bytes()
         ));
     }
     if facts.size != disk.size.0 {
-        out.report(format!("the disk has {} bytes, planned are {}", facts.size, disk.size.0));
+        out.report(format!("disk size is {} bytes, the plan has {}", facts.size, disk.size.0));
     }
     if let Some((header, _)) = facts.table.valid()
         && header.disk_guid != disk.guid
     {
-        out.report(format!("the disk GUID is {}, planned is {}", header.disk_guid, disk.guid));
+        out.report(format!("disk GUID is {}, the plan has {}", header.disk_guid, disk.guid));
     }
 }
 
 pub(super) static PLAN_PARTITION: Rule = Rule {
     name: "plan-partition",
-    summary: "a partition is not the planned one",
+    summary: "a partition differs from the plan",
     level: Level::Error,
-    why: "Units, loader entries and people count on the planned places, types and GUIDs. Source: `ister plan`.",
+    why: "systemd units and loader entries refer to the planned positions, types and GUIDs. Source: \
+          `ister plan`.",
     check: Check::Disk(partitions),
 };
 
@@ -62,14 +63,14 @@ fn partitions(facts: &Facts, out: &mut Findings) {
         ];
         for (field, found, expected) in pairs {
             if found != expected {
-                out.report(format!("partition {number} has the {field} {found}, planned is {expected}"))
+                out.report(format!("{field} of partition {number} is {found}, the plan has {expected}"))
                     .partition(number);
             }
         }
     }
     for entry in entries {
         if !disk.partitions.iter().any(|p| p.number == entry.number) && !disk.keeps_table {
-            out.report(format!("partition {} (`{}`) is not planned", entry.number, entry.name))
+            out.report(format!("partition {} (`{}`) is not in the plan", entry.number, entry.name))
                 .partition(entry.number);
         }
     }
@@ -77,9 +78,9 @@ fn partitions(facts: &Facts, out: &mut Findings) {
 
 pub(super) static PLAN_FILESYSTEM: Rule = Rule {
     name: "plan-filesystem",
-    summary: "a filesystem is not the planned one",
+    summary: "a filesystem differs from the plan",
     level: Level::Error,
-    why: "UUID=, LABEL= and GRUB's search look for the planned ones. Source: `ister plan`.",
+    why: "UUID=, LABEL= and GRUB's `search` look for the planned values. Source: `ister plan`.",
     check: Check::Disk(filesystems),
 };
 
@@ -97,7 +98,7 @@ fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Findings) {
     match (&planned.encryption, &found.luks) {
         (Some(encryption), Some(luks)) if luks.damage.is_none() => {
             if luks.uuid != encryption.uuid.to_string() {
-                out.report(format!("the LUKS UUID is {}, planned is {}", luks.uuid, encryption.uuid))
+                out.report(format!("LUKS UUID is {}, the plan has {}", luks.uuid, encryption.uuid))
                     .partition(number);
             }
             if luks.locked {
@@ -106,19 +107,21 @@ fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Findings) {
         }
         (Some(_), Some(_)) => return,
         (Some(_), None) => {
-            out.report(format!("{} should be encrypted and is not", planned.title())).partition(number);
+            out.report(format!("{} is not encrypted, but planned as encrypted", planned.title()))
+                .partition(number);
             return;
         }
         (None, Some(_)) => {
-            out.report(format!("{} is encrypted and should not be", planned.title())).partition(number);
+            out.report(format!("{} is encrypted, but planned as unencrypted", planned.title()))
+                .partition(number);
             return;
         }
         (None, None) => {}
     }
     let Some(filesystem) = planned.filesystem.as_ref().filter(|f| !f.keep) else { return };
     if found.kind != Some(kind(filesystem.kind)) {
-        let is = found.kind.map_or("nothing that is known".to_owned(), |kind| kind.to_string());
-        out.report(format!("{} should hold {}, it holds {is}", planned.title(), filesystem.kind))
+        let is = found.kind.map_or("nothing recognized".to_owned(), |kind| kind.to_string());
+        out.report(format!("{} contains {is}, the plan has {}", planned.title(), filesystem.kind))
             .partition(number);
         return;
     }
@@ -131,7 +134,7 @@ fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Findings) {
     {
         if (field == "label" || is.is_some()) && is != should {
             out.report(format!(
-                "the filesystem of partition {number} has the {field} {}, planned is {}",
+                "filesystem {field} of partition {number} is {}, the plan has {}",
                 or_none(is),
                 or_none(should)
             ))

@@ -1,4 +1,4 @@
-//! What every machine must have of its own, and what nobody must have.
+//! Secrets and identifiers that must not be in a published image.
 
 use crate::disk::Body;
 use crate::finding::Level;
@@ -7,10 +7,10 @@ use crate::verify::system::System;
 
 pub(super) static MACHINE_ID: Rule = Rule {
     name: "machine-id",
-    summary: "the image has a machine id",
+    summary: "the image contains a machine ID",
     level: Level::Error,
-    why: "All machines made from the image would be one: the same address by DHCP, the same journal, the same keys derived from \
-          it. Source: machine-id(5), \"First Boot Semantics\".",
+    why: "All machines created from the image would have the same identity: the same DHCP lease, the same \
+          journal, the same derived keys. Source: machine-id(5), \"First Boot Semantics\".",
     check: Check::System(machine_id),
 };
 
@@ -22,37 +22,38 @@ fn machine_id(system: &System, out: &mut Findings) {
         }
         let text = system.texts.get(&id).map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
         if text.is_some_and(|text| !text.is_empty() && text != "uninitialized") {
-            out.report("the image has a machine id of its own")
+            out.report("the image contains a machine ID")
                 .path(path)
-                .help("empty the file: the first boot makes one");
+                .help("truncate the file to zero bytes; systemd creates the ID at the first boot");
         }
     }
 }
 
 pub(super) static SSH_HOST_KEY: Rule = Rule {
     name: "ssh-host-key",
-    summary: "the image has ssh host keys",
+    summary: "the image contains SSH host keys",
     level: Level::Error,
-    why: "Whoever has the image can pass for every machine made from it. Source: sshd(8), FILES.",
+    why: "Anyone with a copy of the image can impersonate every machine created from it. Source: sshd(8), \
+          FILES.",
     check: Check::System(host_keys),
 };
 
 fn host_keys(system: &System, out: &mut Findings) {
     for name in system.list("/etc/ssh") {
         if name.starts_with("ssh_host_") && name.ends_with("_key") {
-            out.report("the image has an ssh host key")
+            out.report("the image contains an SSH host key")
                 .path(format!("/etc/ssh/{name}"))
-                .help("remove it: each machine makes its own");
+                .help("delete the file; each machine creates its own");
         }
     }
 }
 
 pub(super) static RANDOM_SEED: Rule = Rule {
     name: "random-seed",
-    summary: "the image has a random seed",
+    summary: "the image contains a random seed",
     level: Level::Error,
-    why: "All machines made from the image would begin with the same randomness. Source: systemd-random-seed.service(8), \
-          bootctl(1), \"random-seed\".",
+    why: "All machines created from the image would start with the same seed. Source: \
+          systemd-random-seed.service(8), bootctl(1), \"random-seed\".",
     check: Check::System(random_seed),
 };
 
@@ -61,18 +62,19 @@ fn random_seed(system: &System, out: &mut Findings) {
     let others = ["/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed"].map(str::to_owned);
     for path in loaders.into_iter().chain(others) {
         if system.exists(&path) {
-            out.report("the image has a random seed")
+            out.report("the image contains a random seed")
                 .path(path)
-                .help("remove it: each machine makes its own");
+                .help("delete the file; each machine creates its own");
         }
     }
 }
 
 pub(super) static ROOT_PASSWORD: Rule = Rule {
     name: "root-password-empty",
-    summary: "root logs in without a password",
+    summary: "root can log in without a password",
     level: Level::Error,
-    why: "Anybody at a console, and where PAM allows it anybody on the network, is root. Source: shadow(5), encrypted password.",
+    why: "Anyone at the console can log in as root, and over the network if PAM permits it. Source: \
+          shadow(5), encrypted password.",
     check: Check::System(root_password),
 };
 
@@ -84,28 +86,29 @@ fn root_password(system: &System, out: &mut Findings) {
         let (Some(name), Some(password), Some(&"0")) = (fields.first(), fields.get(1), fields.get(2)) else {
             continue;
         };
-        // `x`: it is in shadow.
+        // `x`: the password is in /etc/shadow.
         let hidden =
             || shadow.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').next());
         let (path, password) =
             if *password == "x" { ("/etc/shadow", hidden()) } else { ("/etc/passwd", Some(*password)) };
         if password == Some("") {
-            out.report(format!("`{name}`, who is root, has an empty password"))
+            out.report(format!("user `{name}` has UID 0 and an empty password"))
                 .path(path)
-                .help("lock it: `passwd -l root` in a PostChrootShell hook");
+                .help("lock the account, for example with `passwd -l root` in a PostChrootShell hook");
         }
     }
 }
 
 pub(super) static PRIVATE_KEY: Rule = Rule {
     name: "private-key",
-    summary: "the image has a private key or another secret that machines would share",
+    summary: "the image contains a private key or another secret that all machines would share",
     level: Level::Error,
-    why: "Whoever has the image has the secret. Source: the manual of each program that makes one at first use.",
+    why: "Anyone with a copy of the image has the secret. Source: the manual of each program that creates \
+          such a file on first use.",
     check: Check::System(private_keys),
 };
 
-/// Directories that hold secrets of machines or people, and what a file there begins with.
+/// Directories that may contain secrets of machines or users, and the first bytes of private keys.
 const SECRET_DIRECTORIES: &[&str] = &["/etc/", "/root/", "/home/", "/var/lib/"];
 const BEGINS: &[&str] = &[
     "-----BEGIN OPENSSH PRIVATE KEY",
@@ -126,22 +129,22 @@ fn private_keys(system: &System, out: &mut Findings) {
         let Some(bytes) = system.texts.get(&id) else { continue };
         let start = &bytes[..bytes.len().min(4096)];
         if BEGINS.iter().any(|begin| contains(start, begin.as_bytes())) {
-            out.report("the image has a private key")
+            out.report("the image contains a private key")
                 .path(path)
-                .help("make it at the first boot, or give it to each machine by itself");
+                .help("generate the key at the first boot, or provision it on each machine");
         }
     }
-    // cloud-init of the build's own run.
+    // State of a cloud-init run during the build, and a generated iSCSI initiator name.
     for path in ["/var/lib/cloud/instance", "/etc/iscsi/initiatorname.iscsi"] {
         if system.tree.find_itself(path).is_some()
             && !system.text(path).is_some_and(|text| text.contains("GenerateName=yes"))
         {
-            out.report("the image carries what one machine should have for itself").path(path);
+            out.report("the image contains the identity of a single machine").path(path);
         }
     }
 }
 
-/// A rule of its own is about those.
+/// Host keys are reported by `ssh-host-key`.
 fn is_host_key(path: &str) -> bool {
     path.starts_with("/etc/ssh/ssh_host_")
 }

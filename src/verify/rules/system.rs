@@ -1,4 +1,4 @@
-//! The installed system: whether process 1 starts, and whether what asks for a login can.
+//! The installed system: init, login programs, accounts and the kernel command line.
 
 use super::boot::{kernels, report_of_kernel};
 use super::units::{UNITS, Unit, unit};
@@ -13,10 +13,11 @@ use std::collections::BTreeSet;
 
 pub(super) static INIT_PROGRAM: Rule = Rule {
     name: "init-program",
-    summary: "process 1 is missing, or cannot be executed",
+    summary: "the init program is missing or cannot be executed",
     level: Level::Error,
-    why: "The kernel panics: \"No working init found\". Looked at are the file, its mode, its processor, its interpreter and all \
-          libraries that it loads. Sources: Linux, Documentation/admin-guide/init.rst; ld.so(8).",
+    why: "The kernel panics with \"No working init found\". The check covers the file, its mode, its \
+          architecture, its interpreter and all libraries that it loads. Sources: Linux, \
+          Documentation/admin-guide/init.rst; ld.so(8).",
     check: Check::Disk(init),
 };
 
@@ -26,9 +27,9 @@ fn init(facts: &Facts, out: &mut Findings) {
 
 pub(super) static LOGIN_PROGRAM: Rule = Rule {
     name: "login-program",
-    summary: "the programs of a login are missing, or cannot be executed",
+    summary: "a program that is needed to log in is missing or cannot be executed",
     level: Level::Error,
-    why: "The prompt does not appear, or does not answer. Sources: agetty(8), login(1), ld.so(8).",
+    why: "The login prompt does not appear, or does not respond. Sources: agetty(8), login(1), ld.so(8).",
     check: Check::Disk(login),
 };
 
@@ -40,8 +41,8 @@ pub(super) static PACKAGE_FILE: Rule = Rule {
     name: "package-file",
     summary: "a program that every boot runs differs from its package",
     level: Level::Error,
-    why: "Its digest differs from the one that dpkg, rpm or swupd has of it: it was damaged, or replaced. Sources: deb-md5sums(5); rpm(8), \
-          --verify; swupd-diagnose(1).",
+    why: "Its digest differs from the one recorded by dpkg, rpm or swupd, so the file was damaged or \
+          replaced. Sources: deb-md5sums(5); rpm(8), --verify; swupd-diagnose(1).",
     check: Check::Disk(package_file),
 };
 
@@ -60,23 +61,23 @@ fn programs(facts: &Facts, roles: &[Role], checksums: bool, out: &mut Findings) 
 
 pub(super) static ACCOUNTS: Rule = Rule {
     name: "accounts",
-    summary: "the user database has no root",
+    summary: "the user database has no root account",
     level: Level::Error,
-    why: "systemd starts services as users, and login finds nobody: /etc/passwd and /etc/shadow have one line for each. Sources: \
-          passwd(5), shadow(5).",
+    why: "systemd runs services under user accounts, and login looks them up. Each account needs a line \
+          in /etc/passwd and /etc/shadow. Sources: passwd(5), shadow(5).",
     check: Check::System(accounts),
 };
 
 fn accounts(system: &System, out: &mut Findings) {
-    // Others of the kind keep it elsewhere and make it at the first boot.
+    // Stateless systems keep the defaults below /usr and create /etc/passwd at the first boot.
     if system.exists("/usr/share/defaults/etc/passwd") || !system.exists("/usr/lib/systemd/system") {
         return;
     }
     for (path, fields) in [("/etc/passwd", 7), ("/etc/shadow", 9)] {
         let Some(text) = system.text(path) else {
-            // Without it passwords are in /etc/passwd.
+            // Without /etc/shadow, passwords are in /etc/passwd.
             if path == "/etc/passwd" {
-                out.report("there is no /etc/passwd").path(path);
+                out.report("/etc/passwd missing").path(path);
             }
             continue;
         };
@@ -95,10 +96,10 @@ fn accounts(system: &System, out: &mut Findings) {
 
 pub(super) static PAM: Rule = Rule {
     name: "pam",
-    summary: "PAM has no configuration for logins",
+    summary: "PAM is not configured for logins",
     level: Level::Error,
-    why: "Every login is refused. Source: pam.conf(5): without a file of the service, /etc/pam.d/other decides, and nothing at all \
-          means deny.",
+    why: "Every login is rejected. Source: pam.conf(5): without a file for the service, /etc/pam.d/other \
+          applies, and without that file access is denied.",
     check: Check::System(pam),
 };
 
@@ -113,14 +114,14 @@ fn pam(system: &System, out: &mut Findings) {
             .any(|directory| system.exists(&format!("{directory}/{name}")))
     };
     if !configured("login") && !configured("other") && !system.exists("/etc/pam.conf") {
-        out.report("PAM has no configuration for `login`").path("/etc/pam.d/login");
+        out.report("PAM is not configured for `login`").path("/etc/pam.d/login");
         return;
     }
     let Some(text) = system.text("/etc/pam.d/login") else { return };
     for line in text.lines() {
         let Some(name) = line.strip_prefix("@include").map(str::trim) else { continue };
         if !configured(name) {
-            out.report(format!("it includes {name}, which is not there")).path("/etc/pam.d/login");
+            out.report(format!("missing included file `{name}`")).path("/etc/pam.d/login");
         }
     }
 }
@@ -129,7 +130,8 @@ pub(super) static DEFAULT_TARGET: Rule = Rule {
     name: "default-target",
     summary: "systemd's default target does not exist",
     level: Level::Error,
-    why: "systemd falls back to rescue.target, and without it freezes. Source: systemd(1), default.target.",
+    why: "systemd falls back to rescue.target, and freezes if that is missing too. Source: systemd(1), \
+          default.target.",
     check: Check::Disk(default_target),
 };
 
@@ -147,19 +149,19 @@ fn default_target(facts: &Facts, out: &mut Findings) {
         Unit::There => {}
         Unit::Masked => drop(out.report(format!("{name} is masked")).path(format!("{}/{name}", UNITS[0]))),
         Unit::Missing => {
-            out.report(format!("{name} is not there, or leads to nothing"))
+            out.report(format!("{name} is missing or a dangling link"))
                 .path(format!("{}/{name}", UNITS[0]))
-                .help("`systemctl set-default multi-user.target` in a PostChrootShell hook");
+                .help("run `systemctl set-default multi-user.target` in a PostChrootShell hook");
         }
     }
 }
 
 pub(super) static GETTY: Rule = Rule {
     name: "getty",
-    summary: "no login prompt will appear on a console of the kernel's command line",
+    summary: "no login prompt appears on any console of the kernel command line",
     level: Level::Error,
-    why: "systemd-getty-generator starts serial-getty@ for each serial console=, unless that is masked, or getty.target is. Source: \
-          systemd-getty-generator(8).",
+    why: "systemd-getty-generator starts serial-getty@ for each serial console=, unless that unit or \
+          getty.target is masked. Source: systemd-getty-generator(8).",
     check: Check::Disk(getty),
 };
 
@@ -184,11 +186,11 @@ fn getty(facts: &Facts, out: &mut Findings) {
     }
     for name in units {
         if unit(system, &name) == Unit::Masked {
-            out.report(format!("{name} is masked: no login prompt appears"))
+            out.report(format!("{name} is masked, so no login prompt appears"))
                 .path(format!("{}/{name}", UNITS[0]));
         }
     }
-    // The generator's work for screens is done by a link.
+    // The getty on the screen is not generated, but enabled by a link.
     let on_screen = ["getty.target.wants/getty@tty1.service"].iter().any(|link| {
         UNITS.iter().any(|directory| system.tree.find_itself(&format!("{directory}/{link}")).is_some())
     });
@@ -196,12 +198,12 @@ fn getty(facts: &Facts, out: &mut Findings) {
         || system.exists("/etc/systemd/system/display-manager.service")
         || system.exists("/usr/lib/systemd/system/autovt@.service");
     if !words.is_empty() && serial.is_empty() && !has_screen {
-        out.report("no console= names a serial console, and no getty is started on the screen")
+        out.report("the kernel command line has no serial console=, and no getty is enabled on the screen")
             .level(Level::Warning);
     }
 }
 
-/// Of the kernel that starts by itself.
+/// The command line of the default kernel.
 fn command_line(facts: &Facts) -> Vec<String> {
     let start = kernels(facts).into_iter().find(|(_, chosen)| !chosen);
     start.iter().flat_map(|(start, _)| words(&start.options)).map(str::to_owned).collect()
@@ -209,11 +211,13 @@ fn command_line(facts: &Facts) -> Vec<String> {
 
 pub(super) static COMMAND_LINE: Rule = Rule {
     name: "kernel-command-line",
-    summary: "the kernel's command line keeps the system from starting",
+    summary: "the kernel command line prevents the system from starting",
     level: Level::Error,
-    why: "init= of a file that is not there, a stop in the initramfs (rd.break, break=), another target than a system for users, \
-          rootfstype= of another filesystem, or more bytes than the kernel reads. Sources: Linux, arch/x86/include/asm/setup.h; Linux, Documentation/admin-guide/kernel-parameters.txt; dracut.cmdline(7); \
-          initramfs-tools(7); systemd(1).",
+    why: "The rule reports init= with a missing file, stops in the initramfs (rd.break, break=), \
+          maintenance targets such as rescue, a wrong rootfstype=, and more bytes than the kernel reads. \
+          Sources: Linux, arch/x86/include/asm/setup.h; Linux, \
+          Documentation/admin-guide/kernel-parameters.txt; dracut.cmdline(7); initramfs-tools(7); \
+          systemd(1).",
     check: Check::Disk(kernel_command_line),
 };
 
@@ -222,19 +226,22 @@ fn kernel_command_line(facts: &Facts, out: &mut Findings) {
     let root = facts.partition(system.root);
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
-        let mut say = |message: String, out: &mut Findings| {
+        let mut report = |message: String, out: &mut Findings| {
             report_of_kernel(facts, &start.entry, chosen, message, &mut seen, out);
         };
         let words = || words(&start.options).into_iter();
         if start.options.len() > LONGEST {
-            say(
-                format!("the command line has {} bytes, the kernel reads {LONGEST}", start.options.len()),
+            report(
+                format!(
+                    "the command line has {} bytes, but the kernel reads only {LONGEST}",
+                    start.options.len()
+                ),
                 out,
             );
         }
         let value = |key: &str| words().filter_map(|word| word.strip_prefix(key)).next_back();
         if let Some(path) = value("init=").filter(|path| !system.exists(path)) {
-            say(format!("init={path} is not there"), out);
+            report(format!("init={path} does not exist"), out);
         }
         for word in words() {
             let stops = ["rd.break", "break=", "rd.emergency="].iter().any(|start| word.starts_with(start))
@@ -251,9 +258,9 @@ fn kernel_command_line(facts: &Facts, out: &mut Findings) {
                 "systemd.unit=emergency.target",
             ];
             if stops {
-                say(format!("`{word}` stops in the initramfs"), out);
+                report(format!("`{word}` stops the boot in the initramfs"), out);
             } else if rescue.contains(&word) {
-                say(format!("`{word}` ends in a shell for maintenance"), out);
+                report(format!("`{word}` boots into a maintenance shell"), out);
             }
         }
         let kind = root.and_then(|root| root.kind).and_then(|kind| match kind {
@@ -265,8 +272,11 @@ fn kernel_command_line(facts: &Facts, out: &mut Findings) {
         if let (Some(named), Some(kinds)) = (value("rootfstype="), kind)
             && !named.split(',').any(|name| kinds.contains(&name) || name == "auto")
         {
-            say(
-                format!("rootfstype={named}, the root filesystem is {}", kinds.last().unwrap_or(&"another")),
+            report(
+                format!(
+                    "rootfstype={named}, but the root filesystem is {}",
+                    kinds.last().unwrap_or(&"another")
+                ),
                 out,
             );
         }
@@ -289,9 +299,9 @@ fn package_database(system: &System, out: &mut Findings) {
         return;
     }
     let Some(bytes) = system.bytes(STATUS) else {
-        // A larger one than any is not read.
+        // Files above the size limit exist, but are not read.
         if !system.exists(STATUS) {
-            out.report(format!("there is no {STATUS}")).path(STATUS);
+            out.report(format!("{STATUS} missing")).path(STATUS);
         }
         return;
     };
@@ -300,7 +310,7 @@ fn package_database(system: &System, out: &mut Findings) {
         return;
     }
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        out.report(format!("{STATUS} has a zero at byte {at}")).path(STATUS);
+        out.report(format!("{STATUS} contains a NUL byte at offset {at}")).path(STATUS);
         return;
     }
     let text = String::from_utf8_lossy(bytes);
@@ -313,12 +323,12 @@ fn package_database(system: &System, out: &mut Findings) {
             .lines()
             .find(|line| !line.is_empty() && !line.starts_with([' ', '\t']) && !line.contains(':'));
         if !paragraph.trim().is_empty() && (!is_one || odd.is_some()) {
-            out.report(format!("{STATUS}, from line {line}: not a package's paragraph")).path(STATUS);
+            out.report(format!("{STATUS}: invalid package entry at line {line}")).path(STATUS);
             return;
         }
         line += paragraph.lines().count() + 1;
     }
     if !text.ends_with('\n') {
-        out.report(format!("{STATUS} is truncated: its last line has no end")).path(STATUS);
+        out.report(format!("{STATUS} is truncated: no newline at the end of the file")).path(STATUS);
     }
 }

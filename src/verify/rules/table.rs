@@ -1,4 +1,4 @@
-//! The partition table: both copies, what they say, and the protective MBR.
+//! The partition table: both GPT copies, their contents, and the MBR.
 
 use crate::finding::Level;
 use crate::plan::layout::gpt::MbrFault;
@@ -11,8 +11,8 @@ pub(super) static GPT_PRIMARY: Rule = Rule {
     name: "gpt-primary",
     summary: "the primary partition table is damaged",
     level: Level::Error,
-    why: "Firmware and kernel read the header in the disk's second sector. Some fall back to the backup, others find no \
-          partitions at all. Source: UEFI 2.10, section 5.3.2.",
+    why: "Firmware and kernel read the primary GPT header in the second sector. If it is damaged, some \
+          fall back to the backup table and others find no partitions. Source: UEFI 2.10, section 5.3.2.",
     check: Check::Disk(primary),
 };
 
@@ -24,9 +24,9 @@ pub(super) static GPT_BACKUP: Rule = Rule {
     name: "gpt-backup",
     summary: "the backup partition table is damaged or not at the end of the disk",
     level: Level::Error,
-    why: "The backup header belongs into the disk's last sector. Where it is not, an image was cut or padded after it was \
-          made: tools refuse to change the table, and a damaged primary cannot be repaired. Source: UEFI 2.10, section \
-          5.3.2.",
+    why: "The backup header belongs in the last sector of the disk. If it is somewhere else, the image \
+          was truncated or padded after it was built. Partitioning tools then refuse to change the table, \
+          and a damaged primary table cannot be repaired. Source: UEFI 2.10, section 5.3.2.",
     check: Check::Disk(backup),
 };
 
@@ -40,39 +40,42 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Findin
     }
     let header = match &copy.header {
         Err(fault) => {
-            out.report(format!("the {name} header in LBA {at}: {fault}"))
-                .help("`sgdisk --verify` shows both; build the image again")
+            out.report(format!("the {name} GPT header at LBA {at}: {fault}"))
+                .help("inspect both headers with `sgdisk --verify`, then rebuild the image")
                 .level(level(copy, facts));
             return;
         }
         Ok(header) => header,
     };
     if header.own != at {
-        out.report(format!("the {name} header in LBA {at} says that it is in LBA {}", header.own));
+        out.report(format!(
+            "the {name} GPT header at LBA {at} has the wrong address for itself: LBA {}",
+            header.own
+        ));
     }
     let last = Lba(facts.sectors().saturating_sub(1));
     let other = if at == last { Lba(1) } else { last };
     if header.other != other {
         out.report(format!(
-            "the {name} header says that the other one is in LBA {}, expected {other}",
+            "the {name} GPT header has the wrong address for the other header: LBA {}, expected LBA {other}",
             header.other
         ))
-        .help("the disk's size has changed after the table was written: `sgdisk --move-second-header`")
-        // A disk that was made larger is so until its first boot.
+        .help("the disk was resized after the table was written; run `sgdisk --move-second-header`")
+        // An image that was enlarged after the build keeps the old address until its first boot.
         .level(if facts.plan.is_none() { Level::Warning } else { Level::Error });
     }
     if header.first_usable < first_usable(facts.sector)
         || last_usable(facts.sector, facts.sectors()).is_none_or(|last| header.last_usable > last)
     {
         out.report(format!(
-            "the {name} header gives partitions LBA {} to {}, where the tables themselves are",
+            "the usable range of the {name} GPT header, LBA {} to {}, overlaps the partition tables",
             header.first_usable, header.last_usable
         ));
     }
 }
 
-/// Firmware and kernel go by the other copy where that is whole, so a disk of others still boots. Of our own nothing may be damaged.
-/// Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
+/// Firmware and kernel fall back to the other copy if it is intact, so the disk still boots: a warning. With a plan,
+/// any damage is an error. Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
 fn level(copy: &TableCopy, facts: &Facts) -> Level {
     let TableFacts { primary, backup, .. } = &facts.table;
     let other = if std::ptr::eq(copy, primary) { backup } else { primary };
@@ -84,8 +87,8 @@ pub(super) static GPT_ENTRIES: Rule = Rule {
     name: "gpt-entries",
     summary: "the entries of a partition table are damaged",
     level: Level::Error,
-    why: "Each header carries the CRC32 of its entry array. Firmware takes a table whose entries do not fit for invalid. \
-          Source: UEFI 2.10, section 5.3.2, table 5.5, PartitionEntryArrayCRC32.",
+    why: "Each header contains the CRC32 of its entry array. Firmware treats a table whose checksum does \
+          not match as invalid. Source: UEFI 2.10, section 5.3.2, table 5.5, PartitionEntryArrayCRC32.",
     check: Check::Disk(entries),
 };
 
@@ -94,12 +97,15 @@ fn entries(facts: &Facts, out: &mut Findings) {
         let Ok(header) = &copy.header else { continue };
         match copy.array_crc {
             None => {
-                out.report(format!("the {name} table's entries in LBA {} cannot be read", header.entries))
-                    .level(level(copy, facts));
+                out.report(format!(
+                    "the entries of the {name} table at LBA {} cannot be read",
+                    header.entries
+                ))
+                .level(level(copy, facts));
             }
             Some(computed) if computed != header.entries_crc => {
                 out.report(format!(
-                    "the {name} table's entries have CRC32 {computed:08x}, its header says {:08x}",
+                    "the entries of the {name} table have the CRC32 {computed:08x}, but the header contains {:08x}",
                     header.entries_crc
                 ))
                 .level(level(copy, facts));
@@ -111,9 +117,10 @@ fn entries(facts: &Facts, out: &mut Findings) {
 
 pub(super) static GPT_COPIES: Rule = Rule {
     name: "gpt-copies",
-    summary: "the two partition tables say different things",
+    summary: "the primary and the backup partition table differ",
     level: Level::Error,
-    why: "Whoever falls back to the backup gets another disk. Source: UEFI 2.10, section 5.3.2.",
+    why: "Firmware or tools that fall back to the backup table find different partitions. Source: UEFI \
+          2.10, section 5.3.2.",
     check: Check::Disk(copies),
 };
 
@@ -122,7 +129,7 @@ fn copies(facts: &Facts, out: &mut Findings) {
     let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return };
     if first.disk_guid != second.disk_guid {
         out.report(format!(
-            "the disk GUID is {} in the primary and {} in the backup table",
+            "the disk GUID is {} in the primary table, but {} in the backup table",
             first.disk_guid, second.disk_guid
         ));
     }
@@ -136,16 +143,17 @@ fn copies(facts: &Facts, out: &mut Findings) {
             .chain(&backup.entries)
             .find(|entry| !primary.entries.contains(entry) || !backup.entries.contains(entry));
         let number = odd.map_or(0, |entry| entry.number);
-        out.report(format!("primary and backup table disagree about partition {number}")).partition(number);
+        out.report(format!("partition {number} differs between the primary and the backup table"))
+            .partition(number);
     }
 }
 
 pub(super) static GPT_BOUNDS: Rule = Rule {
     name: "gpt-bounds",
-    summary: "a partition lies outside the disk, in the tables, or in another partition",
+    summary: "a partition overlaps another one or the partition tables, or ends past the end of the disk",
     level: Level::Error,
-    why: "Two owners of one block destroy each other, and what lies past the end is not there. Source: UEFI 2.10, section \
-          5.3.3.",
+    why: "Data written to one of two overlapping partitions destroys the other. Data past the end of the \
+          disk is lost. Source: UEFI 2.10, section 5.3.3.",
     check: Check::Disk(bounds),
 };
 
@@ -154,22 +162,22 @@ fn bounds(facts: &Facts, out: &mut Findings) {
     for entry in entries {
         if entry.last < entry.first {
             out.report(format!(
-                "partition {} ends at LBA {}, before it starts at {}",
+                "partition {} ends at LBA {}, before its start at LBA {}",
                 entry.number, entry.last, entry.first
             ))
             .partition(entry.number);
         } else if entry.last.0 >= facts.sectors() {
             out.report(format!(
-                "partition {} ends at LBA {}, the disk has {} sectors",
+                "partition {} ends at LBA {}, but the disk has {} sectors",
                 entry.number,
                 entry.last,
                 facts.sectors()
             ))
             .partition(entry.number)
-            .help("the image was cut: get it again");
+            .help("the image is truncated; download it again");
         } else if entry.first < header.first_usable || entry.last > header.last_usable {
             out.report(format!(
-                "partition {} is LBA {} to {}, outside the usable {} to {}",
+                "partition {} is at LBA {} to {}, outside the usable range {} to {}",
                 entry.number, entry.first, entry.last, header.first_usable, header.last_usable
             ))
             .partition(entry.number);
@@ -190,9 +198,10 @@ fn bounds(facts: &Facts, out: &mut Findings) {
 
 pub(super) static GPT_GUID: Rule = Rule {
     name: "gpt-guid",
-    summary: "a partition has no GUID of its own",
+    summary: "a partition has no unique GUID",
     level: Level::Error,
-    why: "PARTUUID= finds whichever comes first. Source: UEFI 2.10, table 5.7, UniquePartitionGUID.",
+    why: "PARTUUID= resolves to whichever partition is found first. Source: UEFI 2.10, table 5.7, \
+          UniquePartitionGUID.",
     check: Check::Disk(guids),
 };
 
@@ -204,7 +213,7 @@ fn guids(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
         let entry = &partition.entry;
         if entry.guid.is_nil() {
-            out.report(format!("partition {} has the GUID 0", entry.number)).partition(entry.number);
+            out.report(format!("partition {} has an all-zero GUID", entry.number)).partition(entry.number);
         } else if let Some(before) = seen.insert(entry.guid, entry.number) {
             out.report(format!("partitions {before} and {} have the same GUID {}", entry.number, entry.guid))
                 .partition(entry.number);
@@ -214,17 +223,17 @@ fn guids(facts: &Facts, out: &mut Findings) {
 
 pub(super) static MBR_PROTECTIVE: Rule = Rule {
     name: "mbr-protective",
-    summary: "no protective MBR keeps old tools away",
+    summary: "the protective MBR is missing or damaged",
     level: Level::Error,
-    why: "A program that knows no GPT takes the disk for empty, and some BIOSes do not boot it. Source: UEFI 2.10, section \
-          5.2.3.",
+    why: "A program without GPT support treats the disk as empty, and some BIOSes do not boot it. Source: \
+          UEFI 2.10, section 5.2.3.",
     check: Check::Disk(mbr),
 };
 
 fn mbr(facts: &Facts, out: &mut Findings) {
     if let (Scheme::Gpt, Err(fault)) = (facts.scheme, &facts.table.mbr) {
-        let added = out.report(format!("the protective MBR: {fault}"));
-        // Firmware and kernel look at its type and its start. Sources: EDK2, MdeModulePkg, PartitionDxe/Gpt.c; Linux,
+        let added = out.report(format!("protective MBR: {fault}"));
+        // Firmware and kernel check only its type and its start. Sources: EDK2, MdeModulePkg, PartitionDxe/Gpt.c; Linux,
         // block/partitions/efi.c, is_pmbr_valid.
         if matches!(fault, MbrFault::Length { .. }) {
             added.level(Level::Warning);
@@ -234,10 +243,11 @@ fn mbr(facts: &Facts, out: &mut Findings) {
 
 pub(super) static MBR_TABLE: Rule = Rule {
     name: "mbr-table",
-    summary: "the partitions of an MBR overlap, or lie outside the disk",
+    summary: "MBR partitions overlap or end past the end of the disk",
     level: Level::Error,
-    why: "The kernel cuts them off or leaves them out, and what is written to one damages another. Sources: UEFI 2.10, section 5.2.1; \
-          Linux, block/partitions/msdos.c.",
+    why: "The kernel truncates or ignores such partitions, and data written to one of two overlapping \
+          partitions damages the other. Sources: UEFI 2.10, section 5.2.1; Linux, \
+          block/partitions/msdos.c.",
     check: Check::Disk(mbr_table),
 };
 
@@ -251,7 +261,7 @@ fn mbr_table(facts: &Facts, out: &mut Findings) {
     for record in &sorted {
         if record.first.0 == 0 || record.last().0 >= facts.sectors() {
             out.report(format!(
-                "partition {} is LBA {} to {}, the disk has {} sectors",
+                "partition {} is at LBA {} to {}, but the disk has {} sectors",
                 record.number,
                 record.first,
                 record.last(),

@@ -1,4 +1,4 @@
-//! Units that systemd starts at every boot: those that exist, and the order in which they want to start.
+//! Units that systemd starts at every boot: whether they exist, and their ordering.
 
 use crate::disk::Body;
 use crate::finding::Level;
@@ -7,7 +7,7 @@ use crate::verify::system::System;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Where units are, the first wins. Source: systemd.unit(5), "System Unit Search Path".
+/// Unit directories, in order of precedence. Source: systemd.unit(5), "System Unit Search Path".
 pub(super) const UNITS: &[&str] = &[
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -15,7 +15,7 @@ pub(super) const UNITS: &[&str] = &[
     "/usr/lib/systemd/system",
 ];
 
-/// What a unit's file is.
+/// State of a unit file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     There,
@@ -23,7 +23,7 @@ pub(super) enum Unit {
     Missing,
 }
 
-/// An instance's template: `getty@.service` of `getty@tty1.service`.
+/// The template of an instance: `getty@.service` for `getty@tty1.service`.
 fn template_of(name: &str) -> Option<String> {
     let (template, rest) = name.split_once('@')?;
     let (instance, ending) = rest.rsplit_once('.')?;
@@ -52,9 +52,9 @@ pub(super) fn unit(system: &System, name: &str) -> Unit {
 
 pub(super) static DANGLING_UNIT: Rule = Rule {
     name: "unit-missing",
-    summary: "a unit that is enabled does not exist",
+    summary: "an enabled unit does not exist",
     level: Level::Warning,
-    why: "systemd goes on without it. Source: systemd.unit(5), Wants=.",
+    why: "systemd ignores the missing unit. Source: systemd.unit(5), Wants=.",
     check: Check::System(dangling),
 };
 
@@ -66,7 +66,7 @@ fn dangling(system: &System, out: &mut Findings) {
         for name in system.list(&format!("{OWN}/{directory}")) {
             let path = format!("{OWN}/{directory}/{name}");
             if system.tree.find(&path).is_none() && unit(system, &name) == Unit::Missing {
-                let added = out.report(format!("{name} is enabled and does not exist")).path(path);
+                let added = out.report(format!("{name} is enabled but does not exist")).path(path);
                 if directory.ends_with(".requires") {
                     added.level(Level::Error);
                 }
@@ -77,14 +77,15 @@ fn dangling(system: &System, out: &mut Findings) {
 
 pub(super) static UNIT_CYCLE: Rule = Rule {
     name: "unit-cycle",
-    summary: "units of the boot wait for each other",
+    summary: "units that start at boot have an ordering cycle",
     level: Level::Warning,
-    why: "systemd breaks the cycle by leaving one of them out, which may be any: \"Found ordering cycle on …\". Sources: \
-          systemd.unit(5), Before=, After=; systemd.service(5), systemd.target(5), \"Default Dependencies\".",
+    why: "systemd breaks the cycle by not starting one of the units, which can be any of them: \"Found \
+          ordering cycle on …\". Sources: systemd.unit(5), Before=, After=; systemd.service(5), \
+          systemd.target(5), \"Default Dependencies\".",
     check: Check::System(cycles),
 };
 
-/// What a unit's file says of others.
+/// The dependencies in a unit file.
 #[derive(Debug, Default)]
 struct Dependencies {
     pulls: BTreeSet<String>,
@@ -93,7 +94,7 @@ struct Dependencies {
     has_defaults: bool,
 }
 
-/// The name behind an alias, and the unit's file.
+/// Resolves an alias: the name of the unit, and the text of its file.
 fn file_of(system: &System, name: &str) -> Option<(String, String)> {
     for directory in UNITS {
         let path = format!("{directory}/{name}");
@@ -101,7 +102,7 @@ fn file_of(system: &System, name: &str) -> Option<(String, String)> {
         if let Body::Link(target) = &system.tree.nodes[id].body {
             let target = String::from_utf8_lossy(target).into_owned();
             let file = target.rsplit('/').next().unwrap_or_default();
-            // A link to the file of the same name, and to a template, is no alias.
+            // A link to a file of the same name or to a template is not an alias.
             if target == "/dev/null" {
                 return None;
             }
@@ -124,7 +125,7 @@ fn file_of_plain(system: &System, name: &str) -> Option<String> {
 }
 
 impl Dependencies {
-    /// Source: systemd.syntax(7): an empty value takes back what was said before.
+    /// Source: systemd.syntax(7): an empty value resets the list.
     fn read(&mut self, text: &str) {
         let mut in_unit = false;
         for line in text.replace("\\\n", " ").lines().map(str::trim) {
@@ -143,9 +144,10 @@ impl Dependencies {
                 _ => continue,
             };
             match value.trim() {
-                // Other keys fill the same list: what was taken back may be kept, which is less than an error.
+                // Several keys fill the same list, so a reset is ignored. Entries may remain that systemd drops;
+                // findings are only warnings.
                 "" => {}
-                // Specifiers are an instance's own.
+                // Specifiers are expanded for each instance, so such names are skipped.
                 names => list
                     .extend(names.split_whitespace().filter(|name| !name.contains('%')).map(str::to_owned)),
             }
@@ -187,7 +189,7 @@ impl Dependencies {
     }
 }
 
-/// What the default target pulls in, under the names behind aliases.
+/// All units that the default target pulls in, with aliases resolved.
 fn transaction(system: &System) -> BTreeMap<String, Dependencies> {
     let mut units: BTreeMap<String, Dependencies> = BTreeMap::new();
     let mut aliases: BTreeMap<String, String> = BTreeMap::new();
@@ -217,7 +219,7 @@ fn transaction(system: &System) -> BTreeMap<String, Dependencies> {
     units
 }
 
-/// For each unit those that it starts after.
+/// For each unit, the units that it starts after.
 fn order(units: &BTreeMap<String, Dependencies>) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut order: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, dependencies) in units {
@@ -226,7 +228,8 @@ fn order(units: &BTreeMap<String, Dependencies>) -> BTreeMap<&str, BTreeSet<&str
             order.entry(later).or_default().insert(name);
         }
     }
-    // A target is after what it pulls in, unless an order was given. Source: systemd.target(5), "Default Dependencies".
+    // A target starts after the units that it pulls in, unless their order is explicit. Source: systemd.target(5),
+    // "Default Dependencies".
     for (name, target) in units.iter().filter(|(name, unit)| name.ends_with(".target") && unit.has_defaults) {
         for pulled in &target.pulls {
             let of_pulled = &units[pulled];
@@ -239,7 +242,7 @@ fn order(units: &BTreeMap<String, Dependencies>) -> BTreeMap<&str, BTreeSet<&str
     order
 }
 
-/// The shortest way from a unit back to itself.
+/// The shortest path from a unit back to itself.
 fn cycle<'a>(order: &BTreeMap<&'a str, BTreeSet<&'a str>>, start: &'a str) -> Option<Vec<&'a str>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -268,12 +271,13 @@ fn cycles(system: &System, out: &mut Findings) {
     }
     let units = transaction(system);
     let order = order(&units);
-    let mut told: BTreeSet<&str> = BTreeSet::new();
+    let mut reported: BTreeSet<&str> = BTreeSet::new();
     for name in units.keys().map(String::as_str) {
-        let Some(way) = cycle(&order, name).filter(|way| !way.iter().any(|name| told.contains(name))) else {
+        let Some(way) = cycle(&order, name).filter(|way| !way.iter().any(|name| reported.contains(name)))
+        else {
             continue;
         };
-        told.extend(&way);
-        out.report(format!("{} → {}: each is to start after the next", way.join(" → "), way[0]));
+        reported.extend(&way);
+        out.report(format!("ordering cycle: {} → {} (each starts after the next)", way.join(" → "), way[0]));
     }
 }

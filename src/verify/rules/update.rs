@@ -1,4 +1,4 @@
-//! Whether a newer kernel package would be what boots, without installing one.
+//! Whether the system boots the new kernel after an update. No package is installed for this check.
 
 use super::boot::{ENTRIES, entries};
 use crate::disk::Kind;
@@ -9,11 +9,12 @@ use crate::verify::system::System;
 
 pub(super) static KERNEL_UPDATE: Rule = Rule {
     name: "kernel-update",
-    summary: "a newer kernel package would not be what boots",
+    summary: "a kernel update would not take effect",
     level: Level::Warning,
-    why: "dpkg replaces kernels in /boot, and hooks in /etc/kernel tell the loader of them. Without the hooks, or with an ESP \
-          that is not mounted, the update succeeds and the old kernel starts for ever; on FAT dpkg cannot replace a file at \
-          all. Source: dpkg(1), kernel-install(8), grub-mkconfig(8).",
+    why: "dpkg replaces kernels in /boot, and hooks in /etc/kernel register them with the boot loader. \
+          Without the hooks, or if the ESP is not mounted, the update succeeds but the old kernel keeps \
+          booting. On FAT, dpkg cannot replace files at all. Source: dpkg(1), kernel-install(8), \
+          grub-mkconfig(8).",
     check: Check::Disk(update),
 };
 
@@ -32,27 +33,27 @@ fn update(facts: &Facts, out: &mut Findings) {
     let is_vfat = facts.partition(partition).is_some_and(|p| p.kind == Some(Kind::Vfat));
     match mounted {
         Some(mounted) if mounted.at == "/boot" && is_vfat => {
-            out.report("/boot is FAT, where dpkg cannot replace the files of a kernel package")
+            out.report("/boot is FAT, so dpkg cannot replace the files of a kernel package")
                 .partition(partition)
-                .help("mount the EFI partition at /efi or /boot/efi; ister does with apt content of Debian 12 and later");
+                .help("mount the EFI partition at /efi or /boot/efi; ister does so for apt content of Debian 12 and later");
         }
         Some(mounted) if is_vfat => on_esp(system, &mounted.at, out),
         // GRUB reads kernels from the root filesystem.
         _ if system.exists("/boot/grub/grub.cfg") && !system.exists(OF_GRUB) => {
-            out.report("no hook regenerates GRUB's configuration for a newer kernel")
+            out.report("no hook regenerates the GRUB configuration after a kernel update")
                 .path(OF_GRUB)
-                .help("install grub2-common");
+                .help("install the package `grub2-common`");
         }
         _ => {}
     }
 }
 
-/// Where kernel-install copies kernels to the ESP.
+/// Checks for kernels that kernel-install copies to the ESP.
 fn on_esp(system: &System, esp: &str, out: &mut Findings) {
     if !system.exists(OF_KERNEL_INSTALL) {
-        out.report("no hook copies newer kernels to the EFI partition")
+        out.report("no hook copies new kernels to the EFI partition")
             .path(OF_KERNEL_INSTALL)
-            .help("install the package systemd-boot");
+            .help("install the package `systemd-boot`");
     }
     let fstab = system.text("/etc/fstab").unwrap_or_default();
     let is_mounted = fstab.lines().any(|line| line.split_whitespace().nth(1) == Some(esp));
@@ -61,10 +62,10 @@ fn on_esp(system: &System, esp: &str, out: &mut Findings) {
             .exists(&format!("/etc/systemd/system/{}.mount", esp.trim_start_matches('/').replace('/', "-")))
     {
         out.report(format!(
-            "nothing mounts the EFI partition at {esp} for sure: hooks then do nothing and succeed"
+            "the EFI partition is not mounted at {esp} by fstab or a mount unit; hooks may then succeed without effect"
         ))
         .path("/etc/fstab")
-        .help(format!("add `PARTUUID=… {esp} vfat umask=0077 0 2`"));
+        .help(format!("add the line `PARTUUID=… {esp} vfat umask=0077 0 2` to /etc/fstab"));
     }
     let entries = entries(system);
     let token = system.text(TOKEN).map(|text| text.trim().to_owned());
@@ -74,19 +75,19 @@ fn on_esp(system: &System, esp: &str, out: &mut Findings) {
     };
     if !entries.is_empty() && !entries.iter().any(|entry| of_token(&entry.path)) {
         out.report(format!(
-            "no loader entry begins with `{}`, the entry token",
+            "no loader entry matches the entry token `{}`",
             token.as_deref().unwrap_or_default()
         ))
         .path(TOKEN)
-        .help("the removal of a kernel package would leave its entry");
+        .help("rename the loader entries so that they start with the token; otherwise they remain when the kernel package is removed");
     }
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let later = words(&system.text(COMMAND_LINE).unwrap_or_default());
     if let Some(entry) = entries.iter().rfind(|entry| of_token(&entry.path))
         && words(&entry.options) != later
     {
-        out.report(format!("the next kernel gets other options: `{}`", later.join(" ")))
+        out.report(format!("the next kernel would get different options: `{}`", later.join(" ")))
             .path(COMMAND_LINE)
-            .help(format!("{} has `{}`", entry.path, entry.options));
+            .help(format!("copy the options from {}: `{}`", entry.path, entry.options));
     }
 }

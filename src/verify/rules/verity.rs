@@ -9,7 +9,9 @@ pub(super) static VERITY_HASH: Rule = Rule {
     name: "verity-hash",
     summary: "a dm-verity partition does not match its root hash",
     level: Level::Error,
-    why: "The kernel returns I/O errors for blocks that do not match, and the root is not mounted. All blocks are checked. Sources: systemd-veritysetup-generator(8); Linux, Documentation/admin-guide/device-mapper/verity.rst.",
+    why: "The kernel returns I/O errors for blocks that do not match, so the root filesystem cannot be \
+          mounted. All blocks are checked. Sources: systemd-veritysetup-generator(8); Linux, \
+          Documentation/admin-guide/device-mapper/verity.rst.",
     check: Check::Disk(verity_hash),
 };
 

@@ -3,12 +3,12 @@
 use super::super::Tracer;
 use super::Shell;
 
-/// What a condition comes to.
+/// The result of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Truth {
     Yes,
     No,
-    /// Only the machine knows.
+    /// Depends on the machine.
     Either,
 }
 

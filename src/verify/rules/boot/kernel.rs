@@ -1,4 +1,4 @@
-//! Kernels and initramfs images that a boot path leads to.
+//! Kernels and initramfs images on the boot paths.
 
 use super::{kernels, report, report_of_kernel};
 use crate::disk::Kind;
@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 
 pub(crate) static KERNEL_DAMAGED: Rule = Rule {
     name: "kernel-damaged",
-    summary: "a kernel's file is truncated, damaged, or not a kernel for a PC",
+    summary: "a kernel is truncated, damaged, or not built for x86",
     level: Level::Error,
-    why: "No loader starts it, or it stops while it unpacks itself. Source: Linux, Documentation/arch/x86/boot.rst, \"The Real-Mode \
-          Kernel Header\".",
+    why: "The boot loader fails to start it, or the kernel stops while it decompresses itself. Source: \
+          Linux, Documentation/arch/x86/boot.rst, \"The Real-Mode Kernel Header\".",
     check: Check::Disk(kernel_damaged),
 };
 
@@ -31,8 +31,9 @@ pub(crate) static INITRD_DAMAGED: Rule = Rule {
     name: "initrd-damaged",
     summary: "an initramfs is truncated, damaged, or not an archive",
     level: Level::Error,
-    why: "The kernel unpacks cpio archives, plain or compressed; anything else is \"junk\" to it, and the root is not found. \
-          Source: Linux, Documentation/driver-api/early-userspace/buffer-format.rst.",
+    why: "The kernel accepts cpio archives, plain or compressed. It rejects anything else as \"junk\" and \
+          finds no root filesystem. Source: Linux, \
+          Documentation/driver-api/early-userspace/buffer-format.rst.",
     check: Check::Disk(initrd_damaged),
 };
 
@@ -51,12 +52,13 @@ pub(crate) static INITRD_CONTENT: Rule = Rule {
     name: "initrd-content",
     summary: "an initramfs cannot mount the root filesystem",
     level: Level::Error,
-    why: "Without an init, or without modules of the kernel's own version for the disk and its filesystem, the boot ends in a kernel \
-          panic or in the initramfs' shell. Sources: Linux, Documentation/filesystems/ramfs-rootfs-initramfs.rst; modprobe(8).",
+    why: "Without an init program, or without modules for the disk and its filesystem that match the \
+          kernel's version, the boot ends in a kernel panic or in the initramfs shell. Sources: Linux, \
+          Documentation/filesystems/ramfs-rootfs-initramfs.rst; modprobe(8).",
     check: Check::Disk(initrd_content),
 };
 
-/// Modules of disks that virtual machines and PCs have.
+/// Disk drivers of virtual machines and PCs.
 pub(super) const DISKS: &[&str] = &[
     "virtio_blk",
     "virtio_scsi",
@@ -77,17 +79,16 @@ pub(super) const DISKS: &[&str] = &[
 pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
-        // What is together in memory counts.
+        // The kernel unpacks all archives into one tree.
         let Some((at, _)) = start.initramfs.last() else { continue };
         let parts = || start.initramfs.iter().map(|(_, part)| part);
         if parts().any(|part| part.damage.is_some() || !part.is_complete) {
             continue;
         }
-        let mut say = |message: String, out: &mut Findings| {
-            report_of_kernel(facts, at, chosen, message, &mut seen, out)
-        };
+        let mut report =
+            |message: String, out: &mut Findings| report_of_kernel(facts, at, chosen, message, &mut seen, out);
         if !parts().any(|part| part.has_init) {
-            say("the initramfs has no /init".to_owned(), out);
+            report("the initramfs has no /init".to_owned(), out);
             continue;
         }
         let versions: BTreeSet<&String> = parts().flat_map(|part| &part.versions).collect();
@@ -97,7 +98,13 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
             && !versions.contains(version)
         {
             let others: Vec<&str> = versions.iter().map(|other| other.as_str()).collect();
-            say(format!("the initramfs has modules of {}, the kernel is {version}", others.join(", ")), out);
+            report(
+                format!(
+                    "the initramfs contains modules for {}, but the kernel is {version}",
+                    others.join(", ")
+                ),
+                out,
+            );
             continue;
         }
         if versions.is_empty() {
@@ -115,7 +122,7 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
                 })
         };
         if !DISKS.iter().any(|module| has(module)) {
-            say("the initramfs has no driver for any disk".to_owned(), out);
+            report("the initramfs contains no disk driver".to_owned(), out);
         }
         let root = facts.system.as_ref().and_then(|system| facts.partition(system.root));
         let module = root.and_then(|root| root.kind).and_then(|kind| match kind {
@@ -125,17 +132,17 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
             _ => None,
         });
         if let Some(module) = module.filter(|module| !has(module)) {
-            say(format!("the initramfs has no module for the root filesystem: {module}"), out);
+            report(format!("the initramfs lacks the module for the root filesystem: {module}"), out);
         }
     }
 }
 
 pub(crate) static KERNEL_MODULES: Rule = Rule {
     name: "kernel-modules",
-    summary: "a kernel has no modules of its version",
+    summary: "a kernel has no modules for its version",
     level: Level::Error,
-    why: "It boots as far as its initramfs goes, and then has no network, no filesystems and no devices. Source: \
-          modprobe(8), depmod(8).",
+    why: "The system boots from the initramfs, and then has no network, filesystem or device drivers. \
+          Source: modprobe(8), depmod(8).",
     check: Check::Disk(modules),
 };
 
@@ -148,18 +155,18 @@ pub(super) fn modules(facts: &Facts, out: &mut Findings) {
         if !system.exists(&directory) {
             let others = system.list("/lib/modules").join(", ");
             let there = if others.is_empty() {
-                "there are none at all".to_owned()
+                "no other modules are installed".to_owned()
             } else {
-                format!("there are: {others}")
+                format!("installed: {others}")
             };
-            let message = format!("kernel {version} has no modules: there is no {directory}, {there}");
+            let message = format!("no modules for kernel {version}: {directory} is missing; {there}");
             report_of_kernel(facts, at, chosen, message, &mut seen, out);
         } else if !system.exists(&format!("{directory}/modules.dep"))
             && seen.insert((at.clone(), directory.clone()))
         {
-            out.report(format!("the modules of kernel {version} have no index (modules.dep)"))
+            out.report(format!("no module index (modules.dep) for kernel {version}"))
                 .path(directory)
-                .help("run `depmod` in the image, in a PostChrootShell hook");
+                .help(format!("run `depmod {version}` in a PostChrootShell hook"));
         }
     }
 }
