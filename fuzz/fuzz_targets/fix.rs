@@ -1,5 +1,5 @@
-//! The fixer: fixes never make a new kind of error; they settle (fixing what was fixed changes nothing); what was JSON
-//! stays JSON; a text without any wanted fix is not touched.
+//! The fixer: fixes never introduce a new kind of error, they converge (fixing a fixed text changes nothing), valid JSON
+//! stays valid, and a text without a selected fix is not modified.
 
 #![no_main]
 
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     if readable {
         assert!(read_json(fixed.source.text()).1.is_empty(), "{}", fixed.source.text());
     }
-    // With a very bad text some rounds may be left over; otherwise it has settled.
+    // A text with very many problems may reach the limit of rounds; otherwise the result must be stable.
     if fixed.made < 60 {
         let again = fix(&fixed.source, &judge, &wanted);
         assert_eq!(again.source.text(), fixed.source.text());

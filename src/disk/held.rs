@@ -77,9 +77,9 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
         mode::LINK => "a link",
         mode::CHR => "a character device",
         mode::BLK => "a block device",
-        mode::FIFO => "a pipe",
+        mode::FIFO => "a FIFO",
         mode::SOCKET => "a socket",
-        _ => "something else",
+        _ => "of an unknown type",
     };
     if kind(node) != kind(there) {
         return Some(format!("is {}, expected {}", kind(there), kind(node)));
