@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
 
-fn judge(source: &SourceText) -> Linted {
+fn lint_source(source: &SourceText) -> Linted {
     lint(source, &DEFINITIONS, |_| Files::new())
 }
 
@@ -21,11 +21,11 @@ fn errors(linted: &Linted) -> Vec<&str> {
 
 fuzz_target!(|bytes: &[u8]| {
     let [first, rest @ ..] = bytes else { return };
-    let careless = first % 2 == 0;
+    let allow_unsafe = first % 2 == 0;
     let source = SourceText::from_bytes("fuzz.json", rest.to_vec());
-    let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe);
-    let before = judge(&source);
-    let fixed = fix(&source, &judge, &wanted);
+    let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| allow_unsafe || fix.safety == Safety::Safe);
+    let before = lint_source(&source);
+    let fixed = fix(&source, &lint_source, &wanted);
     let (old, new) = (errors(&before), errors(&fixed.linted));
     let readable = read_json(source.text()).1.is_empty();
     assert!(before.dropped > 0 || !readable || new.iter().all(|rule| old.contains(rule)), "{old:?} {new:?}");
@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // A text with very many problems may reach the limit of rounds; otherwise the result must be stable.
     if fixed.made < 60 {
-        let again = fix(&fixed.source, &judge, &wanted);
+        let again = fix(&fixed.source, &lint_source, &wanted);
         assert_eq!(again.source.text(), fixed.source.text());
     }
 });

@@ -21,34 +21,34 @@ impl Tree {
 
     fn walk(&self, path: &[u8], follow_last: bool, mut links: usize) -> Option<NodeId> {
         // The directories passed so far, for `..`.
-        let mut way = vec![ROOT];
+        let mut parents = vec![ROOT];
         let mut rest: Vec<Vec<u8>> = parts(path);
         while let Some(part) = rest.pop() {
             match part.as_slice() {
                 b"." => continue,
                 b".." => {
-                    if way.len() > 1 {
-                        way.pop();
+                    if parents.len() > 1 {
+                        parents.pop();
                     }
                     continue;
                 }
                 _ => {}
             }
-            let here = *way.last().expect("the root is never popped");
+            let here = *parents.last().expect("the root is never popped");
             let Body::Directory(entries) = &self.nodes.get(here)?.body else { return None };
             let next = *entries.get(&part)?;
             match &self.nodes.get(next)?.body {
                 Body::Link(target) if follow_last || !rest.is_empty() => {
                     links = links.checked_sub(1)?;
                     if target.starts_with(b"/") {
-                        way.truncate(1);
+                        parents.truncate(1);
                     }
                     rest.extend(parts(target));
                 }
-                _ => way.push(next),
+                _ => parents.push(next),
             }
         }
-        way.last().copied()
+        parents.last().copied()
     }
 
     /// Fails if a path is longer than [`PATH_MAX`].

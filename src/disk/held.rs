@@ -59,10 +59,10 @@ pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>,
                 None => return Err((path, "missing".to_owned())),
             }
         }
-        let stranger = there.keys().find(|name| {
+        let extra = there.keys().find(|name| {
             !(keeps.others || names.contains(*name) || path.is_empty() && *name == b"lost+found")
         });
-        if let Some(name) = stranger {
+        if let Some(name) = extra {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             return Err((path, "not in the tree".to_owned()));
         }
@@ -164,8 +164,8 @@ mod tests {
         let check = |keeps: Keeps, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
             let mut found = good.clone();
             change(&mut found);
-            let told = compare(&good, &found, keeps).err();
-            assert_eq!(told.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
+            let message = compare(&good, &found, keeps).err();
+            assert_eq!(message.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
         };
         check(all, &|_| {}, None);
         let remove = |tree: &mut Tree, directory: NodeId, name: &[u8]| {

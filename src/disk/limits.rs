@@ -162,11 +162,11 @@ mod tests {
         use FilesystemType::{Btrfs, Ext2, Ext3, Ext4, Xfs};
         let link = surveyed(|root| symlink("x".repeat(1024), root.join("l")).unwrap());
         check(&[Ext2, Ext4, Btrfs], 4096, &link, None);
-        let told = |kind: &str| {
+        let message = |kind: &str| {
             format!("{kind} limits the target of a symbolic link to 1023 bytes, this one has 1024")
         };
-        check(&[Xfs], 4096, &link, Some(("/l", &told("xfs"))));
-        check(&[Ext4], 1024, &link, Some(("/l", &told("ext4"))));
+        check(&[Xfs], 4096, &link, Some(("/l", &message("xfs"))));
+        check(&[Ext4], 1024, &link, Some(("/l", &message("ext4"))));
         let big = surveyed(|root| File::create(root.join("f")).unwrap().set_len(17 << 30).unwrap());
         check(&[Ext2, Ext3, Ext4, Xfs, Btrfs], 4096, &big, None);
         check(

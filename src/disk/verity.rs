@@ -179,8 +179,9 @@ mod tests {
         std::fs::write(&data, &bytes).unwrap();
         let output = judge("veritysetup").arg("format").args(args).args([&data, &tree]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said = String::from_utf8(output.stdout).unwrap();
-        let root = said.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
+        let messages = String::from_utf8(output.stdout).unwrap();
+        let root =
+            messages.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
         let root = (0..root.len()).step_by(2).map(|at| u8::from_str_radix(&root[at..at + 2], 16).unwrap());
         Some((bytes, std::fs::read(tree).unwrap(), root.collect()))
     }
@@ -204,10 +205,10 @@ mod tests {
             assert_eq!(check(&data, &tree, &root), None, "{blocks} {args:?}");
             let last = data.len() - 1;
             data[last] ^= 1;
-            let said = check(&data, &tree, &root).unwrap_or_default();
+            let messages = check(&data, &tree, &root).unwrap_or_default();
             assert!(
-                said.contains(&format!("byte {}", last / 4096 * 4096)) || blocks == 1,
-                "{blocks} {args:?}: {said}"
+                messages.contains(&format!("byte {}", last / 4096 * 4096)) || blocks == 1,
+                "{blocks} {args:?}: {messages}"
             );
             data[last] ^= 1;
             if blocks > 1 {

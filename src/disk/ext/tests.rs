@@ -124,8 +124,8 @@ fn bytes_of(file: &File) -> Vec<u8> {
 }
 
 /// A tree as text by path: contents instead of locations, without details that may differ between two filesystems.
-fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<String, String> {
-    let mut told = BTreeMap::new();
+fn listing(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<String, String> {
+    let mut listing = BTreeMap::new();
     let mut waiting = vec![(String::new(), ROOT)];
     while let Some((path, id)) = waiting.pop() {
         let node = &tree.nodes[id];
@@ -153,17 +153,17 @@ fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<Str
         let times = if is_root { [0; 3] } else { times };
         let links = if is_root { 0 } else { node.links };
         let mode = if is_root { 0 } else { node.mode };
-        told.insert(
+        listing.insert(
             path,
             format!("{mode:o} {links} {} {times:?} {:?} {content}", node.size, node.attributes),
         );
     }
-    told
+    listing
 }
 
 fn told_of_image(bytes: &[u8]) -> BTreeMap<String, String> {
     let tree = Ext::open(&bytes).unwrap().tree().unwrap();
-    told(&tree, |_, _, from, part| bytes.read_at(part, from).unwrap())
+    listing(&tree, |_, _, from, part| bytes.read_at(part, from).unwrap())
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn trees_are_read_back_as_scanned() {
     let read = |id: NodeId, at: u64, _: u64, part: &mut [u8]| {
         File::open(&scan.paths[id]).unwrap().read_exact_at(part, at).unwrap();
     };
-    let expect = told(&scan.tree, read);
+    let expect = listing(&scan.tree, read);
     for words in [
         "-t ext4",
         "-t ext3",
@@ -338,9 +338,9 @@ fn bytes_are_described() {
 }
 
 /// A deterministic generator of small pseudorandom numbers.
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -360,25 +360,25 @@ fn damage_does_not_panic() {
         let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
         let sound = bytes_of(&image);
         let used = Ext::open(&sound.as_slice()).unwrap().in_use().unwrap();
-        let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut bytes = sound.clone();
         for round in 0..ROUNDS {
             let mut changed = Vec::new();
-            for _ in 0..=chance.below(8) {
-                let range = &used[chance.below(used.len() as u64) as usize];
+            for _ in 0..=random.below(8) {
+                let range = &used[random.below(used.len() as u64) as usize];
                 // Most metadata is at the start of the used bytes; every third round damages the superblock.
                 let at = if round % 3 == 0 {
-                    1024 + chance.below(1024)
+                    1024 + random.below(1024)
                 } else {
-                    range.start + chance.below(range.end - range.start)
+                    range.start + random.below(range.end - range.start)
                 };
                 changed.push(at as usize);
-                bytes[at as usize] = chance.below(256) as u8;
+                bytes[at as usize] = random.below(256) as u8;
             }
             let source = bytes.as_slice();
             if let Ok(ext) = Ext::open(&source) {
                 let _ = (ext.tree(), ext.in_use(), ext.label(), ext.free_bytes());
-                let _ = (ext.describe(chance.below(SIZE)), ext.describe(u64::MAX));
+                let _ = (ext.describe(random.below(SIZE)), ext.describe(u64::MAX));
             }
             if round % 50 == 0 {
                 image.write_all_at(&bytes, OFFSET).unwrap();
@@ -406,10 +406,10 @@ fn contradictions_are_reported_precisely() {
         changed[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         changed
     };
-    let refusal = |bytes: &[u8]| Ext::open(&bytes).map(|_| ()).unwrap_err().to_string();
+    let open_error = |bytes: &[u8]| Ext::open(&bytes).map(|_| ()).unwrap_err().to_string();
     // s_inodes_count, s_blocks_per_group
-    assert!(refusal(&with(1024, &[1, 2, 3, 4])).contains("inodes, expected"));
-    assert!(refusal(&with(1024 + 0x20, &[0; 4])).contains("blocks per group"));
+    assert!(open_error(&with(1024, &[1, 2, 3, 4])).contains("inodes, expected"));
+    assert!(open_error(&with(1024 + 0x20, &[0; 4])).contains("blocks per group"));
     // s_mmp_block, s_mmp_block_high, and the feature that enables them.
     let mut protected = with(1024 + 0x168, &[0xff; 8]);
     protected[1024 + 0x61] |= 1;

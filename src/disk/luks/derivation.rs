@@ -150,9 +150,9 @@ impl Argon2Cost {
         salt: &[u8],
         key: &mut [u8],
     ) -> Result<(), DerivationError> {
-        let refused = |error: argon2::Error| DerivationError::Argon2(error.to_string());
+        let rejected = |error: argon2::Error| DerivationError::Argon2(error.to_string());
         let parameters =
-            Params::new(self.memory_kib, self.time, self.lanes, Some(key.len())).map_err(refused)?;
+            Params::new(self.memory_kib, self.time, self.lanes, Some(key.len())).map_err(rejected)?;
         // Memory owned here is zeroed on release; the crate's own would be freed with key material in it.
         let mut memory = Zeroizing::new(Vec::new());
         let count = parameters.block_count();
@@ -162,7 +162,7 @@ impl Argon2Cost {
         memory.resize(count, Block::new());
         Argon2::new(algorithm, Version::V0x13, parameters)
             .hash_password_into_with_memory(passphrase, salt, key, memory.as_mut_slice())
-            .map_err(refused)
+            .map_err(rejected)
     }
 }
 

@@ -59,7 +59,7 @@ pub fn format(
     let primary_salt: [u8; SALT_SIZE] = random(entropy);
     let secondary_salt: [u8; SALT_SIZE] = random(entropy);
     let digest = key.digest(Hash::Sha256, &digest_salt, DIGEST_ITERATIONS, JSON_SALT_SIZE);
-    let stripes = enciphered_stripes(&key, parameters, passphrase, &keyslot_salt, entropy)?;
+    let stripes = encrypted_stripes(&key, parameters, passphrase, &keyslot_salt, entropy)?;
     let metadata = json!({
         "keyslots": { "0": keyslot(&parameters.key_derivation, &keyslot_salt) },
         "tokens": {},
@@ -92,7 +92,7 @@ pub fn format(
     Ok(Volume { header: bytes, key })
 }
 
-fn enciphered_stripes(
+fn encrypted_stripes(
     key: &VolumeKey,
     parameters: &Parameters,
     passphrase: &[u8],

@@ -111,12 +111,12 @@ fn one_wrong_copy_is_tolerated() {
 }
 
 /// An image with unreadable areas.
-struct Worn<'a> {
+struct Unreadable<'a> {
     image: &'a dyn Source,
     places: Vec<Range<u64>>,
 }
 
-impl Source for Worn<'_> {
+impl Source for Unreadable<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if self.places.iter().any(|place| place.contains(&offset)) {
             return Err(rustix::io::Errno::IO.into());
@@ -137,7 +137,7 @@ fn one_unreadable_copy_is_tolerated() {
     let window = window(&image);
     let btrfs = Btrfs::open(&window).unwrap();
     let places = metadata(&btrfs).into_iter().skip(1).collect();
-    let worn = Worn { image: &window, places };
+    let worn = Unreadable { image: &window, places };
     assert_eq!(Btrfs::open(&worn).unwrap().tree().unwrap(), btrfs.tree().unwrap());
 }
 

@@ -49,13 +49,13 @@ fn window(image: &NamedTempFile) -> Window<'_> {
 fn check(image: &Path, what: &str) {
     for mode in [&["--readonly"][..], &["--readonly", "--check-data-csum"]] {
         let output = crate::disk::judge("btrfs").arg("check").args(mode).arg(image).output().unwrap();
-        let said = [&output.stdout[..], &output.stderr]
+        let messages = [&output.stdout[..], &output.stderr]
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .concat();
-        assert!(output.status.success() && said.contains("no error found"), "{what}: {said}");
+        assert!(output.status.success() && messages.contains("no error found"), "{what}: {messages}");
         // Messages that it does not count as errors.
         let remarks = ["ERROR", "unresolved", "mismatch", "warning, ", "cache and super generation"];
-        assert!(!remarks.iter().any(|remark| said.contains(remark)), "{what}: {said}");
+        assert!(!remarks.iter().any(|remark| messages.contains(remark)), "{what}: {messages}");
     }
 }
 

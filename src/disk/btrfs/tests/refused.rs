@@ -7,7 +7,7 @@ use crate::disk::btrfs::fill;
 use crate::disk::scan::scan;
 use uuid::Uuid;
 
-fn refusal(options: &str) -> Option<String> {
+fn fill_error(options: &str) -> Option<String> {
     let directory = tempfile::tempdir().unwrap();
     let result = filled(300 * MIB, options, &scan(directory.path(), EPOCH).unwrap())?;
     Some(result.unwrap_err().to_string())
@@ -19,7 +19,7 @@ fn unsupported_features_are_rejected() {
         ("-R quota", "cannot fill a btrfs with the feature quota"),
         ("-O ^skinny-metadata", "cannot fill a btrfs with the feature skinny-metadata turned off"),
     ] {
-        if let Some(message) = refusal(options) {
+        if let Some(message) = fill_error(options) {
             assert_eq!(message, expected);
         }
     }

@@ -104,8 +104,8 @@ fn results_match_btrfs_restore() {
     let mut diff = crate::disk::judge("diff");
     diff.args(["-r", "--no-dereference"]).args([directory.path(), restored.path()]);
     let output = diff.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{messages}");
 }
 
 #[test]

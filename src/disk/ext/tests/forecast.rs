@@ -30,9 +30,9 @@ fn check_forecast(kind: Kind, size: u64, options: &str) {
         (ext.superblock.block_size, ext.free_bytes()),
         "{name} {size} {options}"
     );
-    let told = String::from_utf8(run("dumpe2fs", &["-h", path], &[]).unwrap().stdout).unwrap();
+    let printed = String::from_utf8(run("dumpe2fs", &["-h", path], &[]).unwrap().stdout).unwrap();
     let field = |name: &str| -> u64 {
-        let line = told.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = printed.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().parse().unwrap()
     };
     assert_eq!(inodes, field("Inode count:"), "{name} {size} {options}");

@@ -94,8 +94,8 @@ fn whole(files: &Files) -> Files {
 
 fn judged(directory: &Path, what: &str) {
     let judged = run("fsck.fat", &["-n", directory.join("image").to_str().unwrap()]).unwrap();
-    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
-    assert!(judged.status.success() && said.lines().count() == 2, "{what}: {said}");
+    let messages = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(judged.status.success() && messages.lines().count() == 2, "{what}: {messages}");
 }
 
 /// The files as mtools copies them out.

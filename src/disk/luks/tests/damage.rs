@@ -12,7 +12,7 @@ fn bytes() -> Vec<u8> {
 }
 
 /// The error of opening the bytes.
-fn refusal(bytes: &[u8]) -> String {
+fn open_error(bytes: &[u8]) -> String {
     match Luks::open(&bytes) {
         Ok(_) => "it opened".into(),
         Err(error) => error.to_string(),
@@ -96,13 +96,13 @@ fn damage_in_any_header_field_is_located() {
     for (header, name) in [(0, "primary"), (HEADER, "secondary")] {
         for (at, problem, field) in fields {
             bytes[header + at] ^= 0x20;
-            let refusal = refusal(&bytes);
+            let open_error = open_error(&bytes);
             let place = format!("{name} LUKS2 header at byte {} of", header + field);
-            assert!(refusal.starts_with(&place) && refusal.contains(problem), "{at}: {refusal}");
+            assert!(open_error.starts_with(&place) && open_error.contains(problem), "{at}: {open_error}");
             bytes[header + at] ^= 0x20;
         }
     }
-    assert_eq!(refusal(&bytes), "it opened");
+    assert_eq!(open_error(&bytes), "it opened");
 }
 
 #[test]
@@ -111,13 +111,13 @@ fn different_headers_are_rejected() {
         let mut bytes = bytes();
         bytes[HEADER + at] = b'1';
         seal(&mut bytes, HEADER);
-        let refusal = refusal(&bytes);
-        assert!(refusal.contains(&format!("the {field} differs")), "{refusal}");
+        let open_error = open_error(&bytes);
+        assert!(open_error.contains(&format!("the {field} differs")), "{open_error}");
     }
     let mut bytes = bytes();
     bytes[HEADER + 4096] = b' ';
     seal(&mut bytes, HEADER);
-    assert!(refusal(&bytes).contains("the JSON text differs"));
+    assert!(open_error(&bytes).contains("the JSON text differs"));
 }
 
 #[test]
@@ -144,8 +144,8 @@ fn json_errors_contain_the_path() {
         ("\"digest\":\"", "\"digest\":\"\",\"x\":\"", "`digests.0.digest`"),
         ("{\"keyslots\"", "{{\"keyslots\"", "LUKS2 JSON area"),
     ] {
-        let refusal = refusal(&with_json(from, to));
-        assert!(refusal.starts_with(expected), "{to}: {refusal}");
+        let open_error = open_error(&with_json(from, to));
+        assert!(open_error.starts_with(expected), "{to}: {open_error}");
     }
 }
 

@@ -18,8 +18,8 @@ fn run(arguments: &[&str], image: &Path) -> Output {
 
 fn succeed(arguments: &[&str], image: &Path) -> String {
     let output = run(arguments, image);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cryptsetup {arguments:?}: {said}");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cryptsetup {arguments:?}: {messages}");
     String::from_utf8(output.stdout).unwrap()
 }
 

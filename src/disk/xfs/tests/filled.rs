@@ -197,12 +197,14 @@ fn unsupported_features_are_rejected_by_name() {
         return;
     }
     let scan = Builder::new().scan;
-    let refuse = |options: &str| {
+    let fill_error = |options: &str| {
         let image = fresh(400 * MIB, options);
         fill(image.as_file(), &scan, &FILL).unwrap_err().to_string()
     };
-    assert!(refuse("-m rmapbt=1 -l size=64m").contains("rmapbt"));
-    assert!(refuse("-m crc=0,finobt=0,reflink=0,bigtime=0,inobtcount=0 -l size=64m").contains("version 4"));
+    assert!(fill_error("-m rmapbt=1 -l size=64m").contains("rmapbt"));
+    assert!(
+        fill_error("-m crc=0,finobt=0,reflink=0,bigtime=0,inobtcount=0 -l size=64m").contains("version 4")
+    );
     let image = fresh(400 * MIB, STANDARD);
     fill(image.as_file(), &all_kinds().scan, &FILL).unwrap();
     assert!(matches!(fill(image.as_file(), &scan, &FILL), Err(WriteError::NotEmpty(_))));
@@ -213,7 +215,7 @@ fn unsupported_nodes_are_rejected() {
     if !has_judges() {
         return;
     }
-    let refuse = |change: fn(&mut Node)| {
+    let fill_error = |change: fn(&mut Node)| {
         let mut builder = Builder::new();
         let file = builder.file(ROOT, b"file", vec![]);
         change(&mut builder.scan.tree.nodes[file]);
@@ -221,12 +223,13 @@ fn unsupported_nodes_are_rejected() {
         fill(image.as_file(), &builder.scan, &FILL).unwrap_err().to_string()
     };
     assert!(
-        refuse(|node| drop(node.attributes.insert(b"system.nfs4_acl".to_vec(), vec![])))
+        fill_error(|node| drop(node.attributes.insert(b"system.nfs4_acl".to_vec(), vec![])))
             .contains("not in a namespace")
     );
     assert!(
-        refuse(|node| drop(node.attributes.insert(b"user.a".to_vec(), vec![0; 65_537]))).contains("64 KiB")
+        fill_error(|node| drop(node.attributes.insert(b"user.a".to_vec(), vec![0; 65_537])))
+            .contains("64 KiB")
     );
-    assert!(refuse(|node| node.body = Body::Link(vec![b'a'; 1024])).contains("1024 bytes"));
-    assert!(refuse(|node| node.body = Body::Device { major: 1 << 14, minor: 0 }).contains("16384:0"));
+    assert!(fill_error(|node| node.body = Body::Link(vec![b'a'; 1024])).contains("1024 bytes"));
+    assert!(fill_error(|node| node.body = Body::Device { major: 1 << 14, minor: 0 }).contains("16384:0"));
 }

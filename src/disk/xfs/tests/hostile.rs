@@ -85,7 +85,7 @@ fn damage_does_not_panic() {
     let places = structures(&window, &used);
     assert!(places.len() > 200, "{}", places.len());
     let mut numbers = Numbers(3);
-    let mut refused = 0;
+    let mut rejected = 0;
     for round in 0..2000_u64 {
         let (range, crc) = &places[(numbers.next() % places.len() as u64) as usize];
         let mut bytes = vec![0; (range.end - range.start) as usize];
@@ -101,9 +101,9 @@ fn damage_does_not_panic() {
             seal_crc(&mut bytes, *crc);
         }
         let altered = Altered { base: &window, start: range.start, bytes };
-        refused += usize::from(read_all(&altered, range.start).is_err());
+        rejected += usize::from(read_all(&altered, range.start).is_err());
     }
-    assert!(refused > 400, "only {refused} of 2000 changes were detected");
+    assert!(rejected > 400, "only {rejected} of 2000 changes were detected");
 }
 
 /// The first block in use with this magic number that passes a test, and its location.

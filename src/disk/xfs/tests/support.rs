@@ -72,8 +72,8 @@ pub(super) fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
 
 fn repair(image: &NamedTempFile, options: &str) {
     let judged = crate::disk::judge("xfs_repair").arg("-n").arg(image.path()).output().unwrap();
-    let said = [judged.stdout, judged.stderr].concat();
-    assert!(judged.status.success(), "{options}: {}", String::from_utf8_lossy(&said));
+    let messages = [judged.stdout, judged.stderr].concat();
+    assert!(judged.status.success(), "{options}: {}", String::from_utf8_lossy(&messages));
 }
 
 /// The tree from the reader, with inode numbers and data locations made comparable to those of the scan.

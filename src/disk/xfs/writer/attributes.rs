@@ -40,8 +40,8 @@ impl Attribute {
     pub(super) fn all(shown: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for (name, value) in shown {
-            let say = |problem| format!("attribute `{}` {problem}", String::from_utf8_lossy(name));
-            all.push(Self::new(name, value).map_err(say)?);
+            let describe = |problem| format!("attribute `{}` {problem}", String::from_utf8_lossy(name));
+            all.push(Self::new(name, value).map_err(describe)?);
         }
         all.sort_by(|a, b| (a.hash, a.flags, &a.name).cmp(&(b.hash, b.flags, &b.name)));
         Ok(all)

@@ -57,7 +57,7 @@ impl Ground {
         check_fresh(&xfs, &groups)?;
         let mut free = Vec::new();
         for group in &groups {
-            free.push((xfs.free_space(group)?, kept_free(&superblock, group.number)));
+            free.push((xfs.free_space(group)?, reserved_blocks(&superblock, group.number)));
         }
         let mut sector = vec![0; superblock.sector()];
         image.read_exact_at(&mut sector, 0).map_err(io)?;
@@ -71,7 +71,7 @@ pub(super) fn first_chunk(superblock: &Superblock) -> Chunk {
     Chunk { first: superblock.root, free: 0 }
 }
 
-fn kept_free(superblock: &Superblock, group: u32) -> u64 {
+fn reserved_blocks(superblock: &Superblock, group: u32) -> u64 {
     let length = superblock.group_length(group);
     let start = superblock.group_byte(group);
     let log = superblock

@@ -62,7 +62,7 @@ impl Filler<'_> {
     }
 
     fn attributes(&mut self, id: NodeId, node: &Node) -> Result<Option<AttributeFork>, WriteError> {
-        let all = Attribute::all(&node.attributes).map_err(|problem| self.refuse(id, problem))?;
+        let all = Attribute::all(&node.attributes).map_err(|problem| self.node_error(id, problem))?;
         if all.is_empty() {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl Filler<'_> {
         room: usize,
     ) -> Result<Data, WriteError> {
         if let Some(name) = entries.keys().find(|name| name.is_empty() || name.len() > NAME_MAX) {
-            return Err(self.refuse(
+            return Err(self.node_error(
                 id,
                 format!("a directory entry's name has {} bytes, expected 1 to 255", name.len()),
             ));
@@ -139,10 +139,10 @@ impl Filler<'_> {
             Content::Inline(bytes) if bytes.len() as u64 == size => &whole,
             Content::Inline(bytes) => {
                 return Err(
-                    self.refuse(id, format!("expected {size} bytes of content, found {}", bytes.len()))
+                    self.node_error(id, format!("expected {size} bytes of content, found {}", bytes.len()))
                 );
             }
-            Content::Unreadable(why) => return Err(self.refuse(id, why.clone())),
+            Content::Unreadable(why) => return Err(self.node_error(id, why.clone())),
         };
         let mut runs = Vec::new();
         for range in ranges(extents, size, self.superblock.block_log) {
@@ -156,7 +156,7 @@ impl Filler<'_> {
     fn link(&mut self, id: NodeId, target: &[u8], room: usize) -> Result<Data, WriteError> {
         // The kernel counts the terminating zero.
         if target.is_empty() || target.len() >= LINK_MAX {
-            return Err(self.refuse(
+            return Err(self.node_error(
                 id,
                 format!("the symbolic link's target has {} bytes, expected 1 to 1023", target.len()),
             ));
@@ -186,9 +186,8 @@ impl Filler<'_> {
 
     fn device(&self, id: NodeId, major: u32, minor: u32) -> Result<Fork, WriteError> {
         if major >> MAJOR_BITS != 0 || minor >> MINOR_BITS != 0 {
-            return Err(
-                self.refuse(id, format!("device number {major}:{minor} does not fit into 14 and 18 bits"))
-            );
+            return Err(self
+                .node_error(id, format!("device number {major}:{minor} does not fit into 14 and 18 bits")));
         }
         Ok(Fork::device((major << MINOR_BITS | minor).to_be_bytes()))
     }
@@ -235,7 +234,7 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn refuse(&self, id: NodeId, problem: String) -> WriteError {
+    fn node_error(&self, id: NodeId, problem: String) -> WriteError {
         WriteError::Node { path: self.path(id), problem }
     }
 }
