@@ -1,13 +1,13 @@
 #!/bin/sh
-# A Slurm array job: each task tests one shard of the image types. If a node fails, Slurm requeues its task, which continues
-# after the types that it has already tested: results are in the shared directory.
+# A Slurm array job: each task tests one shard of the image types. If a node fails, Slurm requeues its task, which
+# continues after the types that it has already tested: results are in the shared directory.
 #
 #   export ISTER_RUN=nightly-$(date +%F) ISTER_OUT=/shared/ister/$ISTER_RUN
 #   id=$(sbatch --parsable --array=1-4 .ci/slurm.sh)
 #   sbatch --dependency=afterany:$id --wrap "ister report $ISTER_OUT -o $ISTER_OUT/site --history /shared/ister/history.sqlite"
 #
-# ISTER_ARGS contains further arguments for `ister test`: --history, --cache-dir, types. The array must be 1-N. To run only
-# some tasks again, set ISTER_PARTS to N (`ISTER_PARTS=4 sbatch --array=3 .ci/slurm.sh`).
+# ISTER_ARGS contains further arguments for `ister test`: --history, --cache-dir, types. The array must be 1-N. To run
+# only some tasks again, set ISTER_PARTS to N (`ISTER_PARTS=4 sbatch --array=3 .ci/slurm.sh`).
 #SBATCH --job-name=ister
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -1,14 +1,15 @@
 #!/bin/bash
 # Compares the time to assemble an image from an existing tree: ister, standard tools by hand, loop mount and copy,
-# systemd-repart, genimage, and a plain copy of the bytes. The variants alternate in one run. Run it as root, after `make setup`.
+# systemd-repart, genimage, and a plain copy of the bytes. The variants alternate in one run. Run it as root, after
+# `make setup`.
 #
 #   benches/assemble.sh [ROUNDS=5] [DEBIAN13]
 #
-# The tree is the content of the kvm type (374 MB, 14,000 files). ister reads it packed from its cache, verifies its hash,
-# customizes it and syncs the image; the others read it unpacked and do not sync. DEBIAN13 is a directory with Debian 13 and
-# systemd-repart (mmdebstrap --variant=minbase --include=systemd-repart,mtools,dosfstools,e2fsprogs trixie DEBIAN13), because
-# older versions of systemd-repart need loop devices. Tools that are not installed are skipped. Prints medians in seconds, and
-# ratios to the work by hand.
+# The tree is the content of the kvm type (374 MB, 14,000 files). ister reads it packed from its cache, verifies its
+# hash, customizes it and syncs the image; the others read it unpacked and do not sync. DEBIAN13 is a directory with
+# Debian 13 and systemd-repart (mmdebstrap --variant=minbase --include=systemd-repart,mtools,dosfstools,e2fsprogs trixie
+# DEBIAN13), because older versions of systemd-repart need loop devices. Tools that are not installed are skipped.
+# Prints medians in seconds, and ratios to the work by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}

@@ -4,8 +4,8 @@
 #   benches/lint.sh [ROUNDS=5]
 #
 # Needs `make tools`; installs jsonschema-cli with cargo and ajv-cli with npm. The validators only check
-# schema/ister-template.schema.json; ister checks that schema and all its rules. Prints medians in milliseconds, including
-# process start, and the latency from a keystroke in an editor to its diagnostics.
+# schema/ister-template.schema.json; ister checks that schema and all its rules. Prints medians in milliseconds,
+# including process start, and the latency from a keystroke in an editor to its diagnostics.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}

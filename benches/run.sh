@@ -1,12 +1,12 @@
 #!/bin/bash
-# Compares whole builds and boots: ister and the same work with standard tools by hand, alternating in one run. Run it as root,
-# after `make setup`.
+# Compares whole builds and boots: ister and the same work with standard tools by hand, alternating in one run. Run it
+# as root, after `make setup`.
 #
 #   benches/run.sh [ROUNDS=3] [ARCHIVE]
 #
-# ARCHIVE should be a mirror or a cache on this machine; otherwise the results include the network. The default is the host's
-# first Debian archive. Prints medians in seconds, and ratios. On a shared machine, only the ratios are meaningful. The first
-# round only warms up caches and is not counted.
+# ARCHIVE should be a mirror or a cache on this machine; otherwise the results include the network. The default is the
+# host's first Debian archive. Prints medians in seconds, and ratios. On a shared machine, only the ratios are
+# meaningful. The first round only warms up caches and is not counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-3}

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Compares installing swupd content: ister, and `xz -dc | tar -x` on the same packs, which does not verify anything. They
-# alternate in one run. Run it as root, after `make setup`.
+# Compares installing swupd content: ister, and `xz -dc | tar -x` on the same packs, which does not verify anything.
+# They alternate in one run. Run it as root, after `make setup`.
 #
 #   benches/swupd.sh [ROUNDS=5] [WORK]
 #
-# The content is the tree of the kvm type in eleven bundles, packed like mixer does; it is reused if WORK is set. All output
-# goes to tmpfs, so that the results do not depend on the disk. Three cases: state directory and tree on one filesystem (one), on
-# two filesystems (two), and a state directory that already contains everything (again). Prints medians in seconds, the ratio to
-# xz and tar on one core, and ister's peak memory.
+# The content is the tree of the kvm type in eleven bundles, packed like mixer does; it is reused if WORK is set. All
+# output goes to tmpfs, so that the results do not depend on the disk. Three cases: state directory and tree on one
+# filesystem (one), on two filesystems (two), and a state directory that already contains everything (again). Prints
+# medians in seconds, the ratio to xz and tar on one core, and ister's peak memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}

@@ -1,14 +1,15 @@
 #!/bin/sh
-# Runs the tests in two parallel lanes of about the same length. The tests that boot images start while the other tests are
-# compiled. The output of the booting lane is printed last, after it ends.
+# Runs the tests in two parallel lanes of about the same length. The tests that boot images start while the other tests
+# are compiled. The output of the booting lane is printed last, after it ends.
 set -u
 CARGO=${CARGO:-cargo}
 here=$(cd "$(dirname "$0")" && pwd)
-# Tests that check the host for leftover loop devices and mounts must all run in the same lane: these run in the other one.
-BESIDE='editors pipelines provision verify'
-OTHERS=$(sed -n 's/^        \([a-z_]*\)::tests(),$/\1/p' "$here/main.rs")
+# Tests that check the host for leftover loop devices and mounts must all run in the same lane: these run in the other
+# one.
+BOOT_LANE='editors pipelines provision verify'
+MAIN_LANE=$(sed -n 's/^        \([a-z_]*\)::tests(),$/\1/p' "$here/main.rs")
 # cargo does not fail if a test filter matches nothing.
-[ -n "$OTHERS" ] || exit 1
+[ -n "$MAIN_LANE" ] || exit 1
 log=$(mktemp) || exit
 tools=$(mktemp) || exit
 READY=$log.ready
@@ -27,13 +28,13 @@ installing=$!
 lanes=$installing
 "$CARGO" test --locked --no-run --test vm || exit
 
-export CARGO READY BESIDE
+export CARGO READY BOOT_LANE
 # shellcheck disable=SC2016
 setsid sh -c '
     failed=0
     "$CARGO" test --locked --test vm -- "$@" || failed=1
     until [ -e "$READY" ]; do sleep 1; done
-    for module in $BESIDE; do "$CARGO" test --locked --test suite -- "$@" "$module::" || failed=1; done
+    for module in $BOOT_LANE; do "$CARGO" test --locked --test suite -- "$@" "$module::" || failed=1; done
     exit "$failed"
 ' sh "$@" >"$log" 2>&1 &
 booting=$!
@@ -48,8 +49,8 @@ lanes=$booting
 first=0
 {
     "$CARGO" test --locked --no-fail-fast --lib --bins -- "$@" || first=1
-    for module in $OTHERS; do
-        case " $BESIDE " in *" $module "*) continue ;; esac
+    for module in $MAIN_LANE; do
+        case " $BOOT_LANE " in *" $module "*) continue ;; esac
         "$CARGO" test --locked --test suite -- "$@" "$module::" || first=1
     done
     echo "$first" >"$log.first"

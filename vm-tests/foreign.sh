@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes a disk image or an ISO with the layout of another builder, using standard tools without privileges: foreign.sh KIND TREE OUT
+# Makes a disk image or an ISO with the layout of another builder, using standard tools without privileges: foreign.sh
+# KIND TREE OUT
 #
 #   debian-cloud      Debian's cloud layout: root as partition 1 behind GRUB's core (14) and the ESP (15, shim); BIOS and UEFI
 #   genimage-gpt, genimage-hybrid, genimage-mbr   by genimage, as in Buildroot: GRUB in an ESP, and a root; UEFI
@@ -15,9 +16,9 @@
 #   grub-iso          a live CD by grub-mkrescue; BIOS and UEFI
 #
 # TREE is Debian 12 with linux-image-cloud-amd64, systemd-sysv, udev, live-boot and the boot loader packages: extlinux,
-# grub-efi-amd64-bin, grub-efi-amd64-signed, grub-pc-bin, isolinux, shim-signed, syslinux-common and systemd-boot-efi (and with
-# `erofs` in initramfs-tools/modules). Files keep their owners from TREE: unpack TREE and run this script as root of a user
-# namespace (unshare --map-root-user --map-auto).
+# grub-efi-amd64-bin, grub-efi-amd64-signed, grub-pc-bin, isolinux, shim-signed, syslinux-common and systemd-boot-efi
+# (and with `erofs` in initramfs-tools/modules). Files keep their owners from TREE: unpack TREE and run this script as
+# root of a user namespace (unshare --map-root-user --map-auto).
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 [ $# -eq 3 ] || { echo "usage: foreign.sh KIND TREE OUT" >&2; exit 2; }
@@ -62,8 +63,8 @@ patch() {
     dd if="$work/bytes" of="$image" bs=1 seek="$(($1))" conv=notrunc status=none
 }
 
-# Copies the tree, so that it can be modified. Device nodes are left out: only root can create them, and the kernel provides
-# them in devtmpfs.
+# Copies the tree, so that it can be modified. Device nodes are left out: only root can create them, and the kernel
+# provides them in devtmpfs.
 copy_tree() {
     mkdir -p "$root/dev"
     for entry in "$tree"/*; do
@@ -115,8 +116,8 @@ grub_efi() {
         boot configfile echo ext2 fat iso9660 linux normal part_gpt part_msdos search serial test
 }
 
-# grub_bios PREFIX MODULE SECTOR: installs GRUB's boot code, and its core image at this sector. As with grub-install, the other
-# modules are in the root filesystem.
+# grub_bios PREFIX MODULE SECTOR: installs GRUB's boot code, and its core image at this sector. As with grub-install,
+# the other modules are in the root filesystem.
 grub_bios() {
     mkdir -p "$root/boot/grub/i386-pc"
     cp "$root"/usr/lib/grub/i386-pc/*.mod "$root"/usr/lib/grub/i386-pc/*.lst "$root/boot/grub/i386-pc/"
@@ -139,8 +140,8 @@ extlinux_conf() {
     printf 'serial 0 115200\ndefault debian\nlabel debian\n    linux %s\n    initrd %s\n    append %s\n' "$1" "$2" "$3"
 }
 
-# Prepares the root for extlinux. extlinux can only be installed to a mounted filesystem, so the image is booted with this
-# script as init.
+# Prepares the root for extlinux. extlinux can only be installed to a mounted filesystem, so the image is booted with
+# this script as init.
 extlinux_files() {
     mkdir "$root/boot/extlinux"
     extlinux_conf "/$vmlinuz" "/$initrd" "$OPTIONS" >"$root/boot/extlinux/extlinux.conf"

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Runs a command on a clean host in a directory, as an unprivileged user with sudo and a range of subordinate IDs. As root:
+# Runs a command on a clean host in a directory, as an unprivileged user with sudo and a range of subordinate IDs. As
+# root:
 #
 #   vm-tests/host.sh ROOT COMMAND
 #
-# ROOT is the tree of a Debian system, which becomes / in separate namespaces. It uses the Rust toolchain and the network
-# configuration of this host: resolver, certificates, and the package sources of apt, cargo, pip and npm.
+# ROOT is the tree of a Debian system, which becomes / in separate namespaces. It uses the Rust toolchain and the
+# network configuration of this host: resolver, certificates, and the package sources of apt, cargo, pip and npm.
 set -eu
 root=$1 command=$2
 here=$(cd "$(dirname "$0")/.." && pwd)

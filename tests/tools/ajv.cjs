@@ -1,4 +1,5 @@
-// Validates templates with ajv: node ajv.cjs SCHEMA DIRECTORY-OF-NODE_MODULES < JSON array of templates > JSON array of booleans.
+// Validates templates with ajv: node ajv.cjs SCHEMA DIRECTORY-OF-NODE_MODULES < JSON array of templates > JSON array of
+// booleans.
 const fs = require("fs");
 const path = require("path");
 const Ajv = require(path.join(process.argv[3], "node_modules/ajv/dist/2020"));

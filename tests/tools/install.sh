@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs the programs that the tests compare ister with into target/tools: JSON Schema validators and other independent
-# implementations from PyPI and npm. Installed versions are reused. Tests that need a missing program are skipped visibly.
+# Installs the programs that the tests compare ister with into target/tools: JSON Schema validators and other
+# independent implementations from PyPI and npm. Installed versions are reused. Tests that need a missing program are
+# skipped visibly.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tools=$here/../../target/tools

@@ -27,7 +27,8 @@ _start: cli
         movb    $0x42, %ah
         int     $0x13
         jc      halt
-        # Replace the tick handler: that of SeaBIOS polls the port and would consume the input. Source: SeaBIOS, src/sercon.c.
+        # Replace the tick handler: that of SeaBIOS polls the port and would consume the input. Source: SeaBIOS,
+        # src/sercon.c.
         cli
         movw    $tick, %es:0x20
         movw    $0, %es:0x22

@@ -79,9 +79,9 @@ pub(super) fn plan(input: &Input) -> Result<Plan, WriteError> {
         }
     }
     /// Larger than any filesystem, but small enough to be added without overflow.
-    const ENDLESS: u64 = 1 << 60;
+    const UNLIMITED: u64 = 1 << 60;
     let need =
-        attempt(input, &storages, ChunkSizing::Tight, ENDLESS)?.map_or(u64::MAX, |plan| plan.layout.end);
+        attempt(input, &storages, ChunkSizing::Tight, UNLIMITED)?.map_or(u64::MAX, |plan| plan.layout.end);
     // Chunks may fail to fit just because of the positions of superblocks.
     Err(WriteError::Full { need: need.max(total + 1), have: total })
 }

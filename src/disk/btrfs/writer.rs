@@ -35,7 +35,7 @@ pub enum WriteError {
     #[error("cannot fill a btrfs with {0}")]
     Unsupported(String),
     /// Nothing was written.
-    #[error("the btrfs is not empty: {0}")]
+    #[error("expected a newly made, empty btrfs: {0}")]
     NotEmpty(String),
     #[error(
         "the attribute `{attribute}` of `{}` has {size} bytes, but only {room} fit into a btrfs node",

@@ -19,7 +19,7 @@ const DISK_ENTRY: usize = 12;
 const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
 /// The ID in all other entries.
-const NOBODY: u32 = u32::MAX;
+const UNDEFINED_ID: u32 = u32::MAX;
 
 /// `None` if `shown` is not an ACL.
 pub(super) fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
@@ -57,7 +57,7 @@ pub(super) fn from_disk(disk: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn identity(tag: u16, id: u32) -> u32 {
-    if tag == USER || tag == GROUP { id } else { NOBODY }
+    if tag == USER || tag == GROUP { id } else { UNDEFINED_ID }
 }
 
 #[cfg(test)]

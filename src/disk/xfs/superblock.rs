@@ -214,8 +214,7 @@ impl Superblock {
     /// Number of blocks of a group; the last group may have fewer. `group` must exist.
     pub(super) fn group_length(&self, group: u32) -> u32 {
         let before = u64::from(group) * u64::from(self.group_blocks);
-        u32::try_from((self.blocks - before).min(self.group_blocks.into()))
-            .expect("no more than group_blocks")
+        u32::try_from((self.blocks - before).min(self.group_blocks.into())).expect("at most group_blocks")
     }
 
     /// Offset of a group in bytes.

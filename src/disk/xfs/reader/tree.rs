@@ -119,7 +119,7 @@ impl Walk<'_, '_> {
 
     fn content(&mut self, inode: &Inode) -> Result<Content, ReadError> {
         if inode.flags & ON_REALTIME_DEVICE != 0 {
-            return Ok(Content::Unreadable("its data is on the realtime device".into()));
+            return Ok(Content::Unreadable("the data is on the realtime device".into()));
         }
         if inode.size > FILE_MAX {
             return Err(inode.view().damaged(format!("invalid size of {} bytes", inode.size)));
@@ -161,7 +161,7 @@ impl Walk<'_, '_> {
             let at = self.xfs.superblock.run(mapping.start, mapping.count).filter(|_| mapping.count <= most);
             let at = at.ok_or_else(|| view.damaged(format!("the symbolic link's target has {mapping}")))?;
             self.budget.spend(mapping.count, &view)?;
-            let length = usize::try_from(mapping.count).expect("no more than a target needs") * block;
+            let length = usize::try_from(mapping.count).expect("at most a target needs") * block;
             let bytes = self.xfs.bytes(at, length)?;
             let part = View { bytes: &bytes, name: name("link block of inode", inode.number), at };
             if header > 0 {

@@ -39,11 +39,9 @@ impl Filler<'_> {
             let length = run.count << log;
             let mut done = 0;
             while done < length {
-                let part =
-                    usize::try_from((length - done).min(BUFFER as u64)).expect("no more than the buffer");
+                let part = usize::try_from((length - done).min(BUFFER as u64)).expect("at most the buffer");
                 let there = size.saturating_sub(start + done).min(part as u64);
-                let (data, rest) =
-                    buffer[..part].split_at_mut(usize::try_from(there).expect("no more than part"));
+                let (data, rest) = buffer[..part].split_at_mut(usize::try_from(there).expect("at most part"));
                 from.read(data, start + done, &path)?;
                 rest.fill(0);
                 self.output.write(&buffer[..part], to + done)?;

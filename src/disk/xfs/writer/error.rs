@@ -13,7 +13,7 @@ pub enum WriteError {
     #[error("unsupported filesystem features: {0}; disable them with options of mkfs.xfs (-m, -i, -n, -r)")]
     Unsupported(String),
     /// Nothing was written.
-    #[error("the filesystem is not empty: {0}")]
+    #[error("expected a newly made, empty XFS: {0}")]
     NotEmpty(String),
     /// A node that XFS cannot store. Nothing was written.
     #[error("XFS cannot store `{}`: {problem}", path.display())]
