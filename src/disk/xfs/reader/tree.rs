@@ -161,7 +161,7 @@ impl Walk<'_, '_> {
             let at = self.xfs.superblock.run(mapping.start, mapping.count).filter(|_| mapping.count <= most);
             let at = at.ok_or_else(|| view.damaged(format!("the symbolic link's target has {mapping}")))?;
             self.budget.spend(mapping.count, &view)?;
-            let length = usize::try_from(mapping.count).expect("at most a target needs") * block;
+            let length = usize::try_from(mapping.count).expect("a link target takes few blocks") * block;
             let bytes = self.xfs.bytes(at, length)?;
             let part = View { bytes: &bytes, name: name("link block of inode", inode.number), at };
             if header > 0 {

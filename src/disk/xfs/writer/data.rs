@@ -39,9 +39,11 @@ impl Filler<'_> {
             let length = run.count << log;
             let mut done = 0;
             while done < length {
-                let part = usize::try_from((length - done).min(BUFFER as u64)).expect("at most the buffer");
+                let part =
+                    usize::try_from((length - done).min(BUFFER as u64)).expect("at most the buffer size");
                 let there = size.saturating_sub(start + done).min(part as u64);
-                let (data, rest) = buffer[..part].split_at_mut(usize::try_from(there).expect("at most part"));
+                let (data, rest) =
+                    buffer[..part].split_at_mut(usize::try_from(there).expect("at most the size of part"));
                 from.read(data, start + done, &path)?;
                 rest.fill(0);
                 self.output.write(&buffer[..part], to + done)?;

@@ -119,10 +119,10 @@ impl<'a> Filler<'a> {
     /// Places all inode chunks and their btrees. Returns the chunks' first inode numbers in the order of use.
     fn place_inodes(&mut self) -> Vec<u64> {
         let slots = slot(self.scan.tree.nodes.len().max(1) - 1) + 1;
-        let wanted = usize::try_from(slots.max(OWN_INODES).div_ceil(CHUNK)).expect("at most nodes");
+        let wanted = usize::try_from(slots.max(OWN_INODES).div_ceil(CHUNK)).expect("not more than nodes");
         self.chunks[0].push(first_chunk(self.superblock));
         let mut firsts = vec![self.superblock.root];
-        let blocks = u32::try_from(CHUNK >> self.superblock.inodes_log()).expect("at most 64");
+        let blocks = u32::try_from(CHUNK >> self.superblock.inodes_log()).expect("at most 64 blocks");
         for group in 0..self.superblock.groups {
             while firsts.len() < wanted {
                 let alignment = self.superblock.inode_alignment;
@@ -241,7 +241,7 @@ fn owner(slot: u64) -> Owner {
         1 => Owner::Realtime(0),
         2 => Owner::Realtime(1),
         0 => Owner::Node(ROOT),
-        _ => Owner::Node(usize::try_from(slot - (OWN_INODES - 1)).expect("at most nodes")),
+        _ => Owner::Node(usize::try_from(slot - (OWN_INODES - 1)).expect("not more than nodes")),
     }
 }
 
@@ -250,5 +250,5 @@ fn slot(id: NodeId) -> u64 {
 }
 
 fn number(firsts: &[u64], slot: u64) -> u64 {
-    firsts[usize::try_from(slot / CHUNK).expect("at most chunks")] + slot % CHUNK
+    firsts[usize::try_from(slot / CHUNK).expect("not more than chunks")] + slot % CHUNK
 }
