@@ -4,12 +4,12 @@
 set -u
 CARGO=${CARGO:-cargo}
 here=$(cd "$(dirname "$0")" && pwd)
-# Tests that check the host for leftover loop devices and mounts must all run in the same lane: these run in the other
-# one.
+# Modules for the lane of the booting tests. Tests that check the host for leftover loop devices and mounts must all run
+# in the same lane, which is the other one.
 BOOT_LANE='editors pipelines provision verify'
-MAIN_LANE=$(sed -n 's/^        \([a-z_]*\)::tests(),$/\1/p' "$here/main.rs")
+MODULES=$(sed -n 's/^        \([a-z_]*\)::tests(),$/\1/p' "$here/main.rs")
 # cargo does not fail if a test filter matches nothing.
-[ -n "$MAIN_LANE" ] || exit 1
+[ -n "$MODULES" ] || exit 1
 log=$(mktemp) || exit
 tools=$(mktemp) || exit
 READY=$log.ready
@@ -49,7 +49,7 @@ lanes=$booting
 first=0
 {
     "$CARGO" test --locked --no-fail-fast --lib --bins -- "$@" || first=1
-    for module in $MAIN_LANE; do
+    for module in $MODULES; do
         case " $BOOT_LANE " in *" $module "*) continue ;; esac
         "$CARGO" test --locked --test suite -- "$@" "$module::" || first=1
     done
