@@ -1,5 +1,5 @@
-# The two commands of the README, and what they are made of. Everything the host lacks is installed first
-# (`ister doctor --install`: apt-get, through sudo for an ordinary user).
+# `make demo` and `make test` are the two main commands; see the README. Missing host packages are installed first
+# (`ister doctor --install`: apt-get, through sudo for unprivileged users).
 
 CARGO ?= cargo
 ISTER := target/debug/ister
@@ -11,48 +11,49 @@ export CARGO_TARGET_DIR := target
 demo: setup
 	$(ISTER) build vm-tests/kvm/template.json -o out --boot-test --report out/report
 
-## test: what must pass before a merge, booting images included
+## test: run all tests that must pass before a merge, including those that boot images
 test: test-tools
 	CARGO="$(CARGO)" tests/lanes.sh
 
-## nightly: every image type, each published, verified and booted where it will run; pages of it in out/site
+## nightly: publish, verify and boot every image type on its target platform; write pages to out/site
 nightly: setup
-	# What failed, or could not be done, is in the results; anything else leaves none.
+	# Exit codes 1 (failed tests) and 3 (host errors) leave a results file for the report; other errors do not.
 	rm -f out/test/results.json
 	$(ISTER) test --discard --history out/history.sqlite || case $$? in 1|3) ;; *) exit 1 ;; esac
 	$(ISTER) report out/test -o out/site --history out/history.sqlite --junit out/test/junit.xml
 
-## test-all: the long tests too, for the night
+## test-all: run all tests, including the long ones (for nightly runs)
 test-all: test-tools
 	$(ISTER) doctor --install --tests --dnf --nightly
 	CARGO="$(CARGO)" tests/lanes.sh --include-ignored
 
-# Packages come from the network while clippy computes.
+# Packages are downloaded while clippy runs.
 test-tools: ister
 	$(MAKE) -j2 check test-packages
 
 test-packages:
 	$(ISTER) doctor --install --tests
 
-## check: formatting and lints, where the toolchain has them
+## check: check formatting and run clippy, if the toolchain has them
 check:
-	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --check; else echo "skipped: no rustfmt here"; fi
+	@if $(CARGO) fmt --version >/dev/null 2>&1; then $(CARGO) fmt --check; else echo "skipped: rustfmt is not installed"; fi
 	@if $(CARGO) clippy --version >/dev/null 2>&1; then $(CARGO) clippy --locked --all-targets -- -D warnings && \
 	$(CARGO) clippy --locked --no-default-features --features lint --bin ister -- -D warnings; \
-	else echo "skipped: no clippy here"; fi
+	else echo "skipped: clippy is not installed"; fi
 
-# With a test beside it: cargo then takes in what features the tests' libraries want, and nothing is compiled a second time for them.
+# Building a test together with the binary makes cargo include the crate features that the tests need. Otherwise the
+# dependencies would be compiled a second time for the tests.
 ister:
 	$(CARGO) build --locked --bin ister --test vm
 
-## tools: what the tests compare ister with, from PyPI and npm
+## tools: install the programs that the tests compare ister with, from PyPI and npm
 tools:
 	tests/tools/install.sh
 
 setup: ister
 	$(ISTER) doctor --install
 
-## bench: whole builds and boots beside the same work done by hand
+## bench: compare builds and boots with standard tools; see docs/benchmarks.md
 bench: setup
 	$(CARGO) build --locked --release
 	benches/run.sh

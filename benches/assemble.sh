@@ -1,14 +1,15 @@
 #!/bin/bash
-# From a ready tree to an image: ister beside the same by hand, loop mount and copy, systemd-repart, genimage, and a plain
-# copy of the bytes, in turn in one run. As root, after `make setup`.
+# Compares the time to assemble an image from an existing tree: ister, standard tools by hand, loop mount and copy,
+# systemd-repart, genimage, and a plain copy of the bytes. The variants alternate in one run. Run it as root, after
+# `make setup`.
 #
 #   benches/assemble.sh [ROUNDS=5] [DEBIAN13]
 #
-# The tree is the content of the kvm type (374 MB, 14,000 files): ister takes it packed from its cache, checks its hash,
-# customises it and syncs the image; the others take it unpacked and sync nothing. DEBIAN13 is a directory with Debian 13 and
-# systemd-repart in it (mmdebstrap --variant=minbase --include=systemd-repart,mtools,dosfstools,e2fsprogs trixie DEBIAN13):
-# an older systemd-repart cannot work without loop devices. What is not there is left out. Prints medians in seconds and
-# ratios to the work by hand.
+# The tree is the content of the kvm type (374 MB, 14,000 files). ister reads it packed from its cache, verifies its
+# hash, customizes it and syncs the image; the others read it unpacked and do not sync. DEBIAN13 is a directory with
+# Debian 13 and systemd-repart (mmdebstrap --variant=minbase --include=systemd-repart,mtools,dosfstools,e2fsprogs trixie
+# DEBIAN13), because older versions of systemd-repart need loop devices. Tools that are not installed are skipped.
+# Prints medians in seconds, and ratios to the work by hand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
@@ -33,7 +34,7 @@ timed() { # NAME COMMAND...: appends milliseconds to $work/NAME
 }
 median() { sort -n "$work/$1.ms" | awk '{a[NR] = $1} END {printf "%.2f", a[int((NR + 1) / 2)] / 1000}'; }
 
-disk() { # IMAGE: an empty disk with both partitions
+disk() { # IMAGE: creates an empty disk with both partitions
     rm -f "$1"
     truncate -s 4610M "$1"
     printf 'label: gpt\nstart=2048,size=1048576,type=U\ntype=4f68bce3-e8cd-4db1-96e7-fbcaf984b709,size=8388608\n' |
@@ -82,7 +83,7 @@ C
 }
 repart() {
     rm -f "$work/repart.img"
-    # A mount namespace of its own: nothing stays mounted.
+    # In a separate mount namespace, so that nothing stays mounted.
     unshare -m --propagation private sh -euc '
         for directory in dev proc sys; do mount --rbind "/$directory" "$1/$directory"; done
         mkdir -p "$1$2"; mount --bind "$2" "$1$2"
@@ -95,11 +96,11 @@ printf '[Partition]\nType=root-x86-64\nFormat=ext4\nSizeMinBytes=4G\nSizeMaxByte
 ister_build() { "$ister" build "$template" -o "$work/out" -q; }
 
 sides="by_hand ister_build bytes loop_copy"
-if command -v genimage >/dev/null; then sides="$sides gen"; else echo "left out: genimage is not installed" >&2; fi
-if [ -n "$debian13" ]; then sides="$sides repart"; else echo "left out: systemd-repart, no DEBIAN13 was given" >&2; fi
+if command -v genimage >/dev/null; then sides="$sides gen"; else echo "skipped: genimage is not installed" >&2; fi
+if [ -n "$debian13" ]; then sides="$sides repart"; else echo "skipped: systemd-repart, because DEBIAN13 is not set" >&2; fi
 for round in $(seq 0 "$rounds"); do
     for side in $sides; do timed "$side" "$side"; done
-    # The first one only warms caches up.
+    # The first round only warms up caches.
     [ "$round" != 0 ] || rm -f "$work"/*.ms
 done
 hand=$(median by_hand)

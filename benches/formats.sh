@@ -1,11 +1,12 @@
 #!/bin/bash
-# Published formats of one image with ister, beside the same by the usual program, in turn in one run. After `make setup`.
+# Compares the time to write an image in each format: ister and the usual program for the format, alternating in one
+# run. Run it after `make setup`.
 #
 #   benches/formats.sh [ROUNDS=2] [FORMAT...]
 #
-# The image is the kvm type's (8.5 GiB, about 400 MiB in it). ister's time is that of a whole build with the format, less that of one
-# without: it reads back what it wrote and compares it, the others do not. Prints medians in seconds, and the sizes; a
-# first round only warms caches up and is not counted.
+# The image is that of the kvm type (8.5 GiB, with about 400 MiB of data). ister's time is the difference between a
+# build with the format and one without it. It includes reading back and comparing the output, which the other programs
+# do not do. Prints medians in seconds, and sizes. The first round only warms up caches and is not counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-2}

@@ -1,11 +1,11 @@
 #!/bin/bash
-# `ister lint` beside three JSON Schema validators, on the same generated templates, in turn in one run.
+# Compares `ister lint` with three JSON Schema validators on the same generated templates, alternating in one run.
 #
 #   benches/lint.sh [ROUNDS=5]
 #
-# Needs `make tools`, and installs jsonschema-cli with cargo and ajv-cli with npm. The validators judge by schema/ister-template.schema.json
-# only; ister runs that schema and all its rules. Prints medians in milliseconds, process start included, and what a
-# keystroke in an editor takes until its diagnostics are there.
+# Needs `make tools`; installs jsonschema-cli with cargo and ajv-cli with npm. The validators only check
+# schema/ister-template.schema.json; ister checks that schema and all its rules. Prints medians in milliseconds,
+# including process start, and the latency from a keystroke in an editor to its diagnostics.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
@@ -64,12 +64,12 @@ for round in $(seq 0 "$rounds"); do
         timed "$peer" many "${many[@]}"
     done
 done
-# The first round warms up.
+# The first round only warms up caches.
 median() { tail -n "$rounds" "$work/$1" | sort -n | awk '{a[NR] = $1} END {printf "%.1f", a[int((NR + 1) / 2)] / 100}'; }
 printf '%-20s %14s %16s\n' "milliseconds" "1 template" "1,000 templates"
 for peer in $peers; do
     printf '%-20s %14s %16s\n' "$peer" "$(median "$peer.one")" "$(median "$peer.many")"
 done
 echo
-echo "keystroke to diagnostics, client included:"
+echo "keystroke to diagnostics, including the client:"
 "$tools/python/bin/python" tests/editors/client.py target/release/ister | grep '^latency'

@@ -1,4 +1,4 @@
-//! What it takes from a template's text to its plan, and to read, lint and plan it.
+//! Time to plan a parsed template, and to read, lint and plan its text.
 
 use divan::{Bencher, black_box};
 use ister::lint::{Files, lint};
@@ -10,7 +10,7 @@ fn main() {
     divan::main();
 }
 
-/// Three partitions, and eight.
+/// Image types with three and with eight partitions.
 const TYPES: [&str; 2] = ["kvm", "filesystems"];
 
 fn text_of(name: &str) -> &'static str {
@@ -20,17 +20,18 @@ fn text_of(name: &str) -> &'static str {
     }
 }
 
-/// The typed template is there already.
+/// Plans a template that is already parsed.
 #[divan::bench(args = TYPES)]
 fn decide_only(bencher: Bencher, name: &str) {
     let text = text_of(name);
     let definitions = bundle::builtin();
     let (template, node, _) = parse(&SourceText::new("t.json", text));
-    bencher
-        .bench_local(|| decide(black_box(&template), &node, &Inputs::new(&definitions)).expect("it is good"));
+    bencher.bench_local(|| {
+        decide(black_box(&template), &node, &Inputs::new(&definitions)).expect("valid template")
+    });
 }
 
-/// What `ister plan` does between reading and printing.
+/// The work of `ister plan` between reading the file and printing.
 #[divan::bench(args = TYPES)]
 fn read_lint_and_decide(bencher: Bencher, name: &str) {
     let text = text_of(name);
@@ -38,6 +39,6 @@ fn read_lint_and_decide(bencher: Bencher, name: &str) {
     bencher.bench_local(|| {
         let source = SourceText::new("t.json", black_box(text));
         let linted = lint(&source, &definitions, |_| Files::new());
-        decide(&linted.template, &linted.node, &Inputs::new(&definitions)).expect("it is good")
+        decide(&linted.template, &linted.node, &Inputs::new(&definitions)).expect("valid template")
     });
 }

@@ -1,11 +1,12 @@
 #!/bin/bash
-# Whole builds and boots with ister, beside the same work done by hand, in turn in one run. As root, after `make setup`.
+# Compares whole builds and boots: ister and the same work with standard tools by hand, alternating in one run. Run it
+# as root, after `make setup`.
 #
 #   benches/run.sh [ROUNDS=3] [ARCHIVE]
 #
-# ARCHIVE should be a mirror or a cache on this machine, or the network is measured too; without it, the host's first
-# Debian archive is used. Prints medians in seconds and ratios. Absolute times mean little on a shared machine, and
-# a first round only warms caches up: it is not counted.
+# ARCHIVE should be a mirror or a cache on this machine; otherwise the results include the network. The default is the
+# host's first Debian archive. Prints medians in seconds, and ratios. On a shared machine, only the ratios are
+# meaningful. The first round only warms up caches and is not counted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-3}
@@ -15,12 +16,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 template=$work/bench.json
 
-# The kvm type with a 4 GiB root: the same packages for both sides.
+# The kvm type with a root filesystem of 4 GiB. Both sides install the same packages.
 sed 's/"8G"/"4G"/; s/"512M", "type": "EFI"/"512M", "type": "EFI"/' vm-tests/kvm/template.json >"$template"
 packages=$("$ister" plan "$template" --format json | sed -n '/"packages": \[/,/\]/p' | tr -d ' \n"' | sed 's/.*\[//; s/\].*//')
 
 now() { date +%s%N; }
-timed() { # NAME COMMAND...: appends seconds to $work/NAME
+timed() { # NAME COMMAND...: appends milliseconds to $work/NAME
     local name=$1 start; shift
     start=$(now)
     "$@" >"$work/log" 2>&1 || { echo "failed: $*" >&2; tail -n 20 "$work/log" >&2; exit 1; }

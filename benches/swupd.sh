@@ -1,12 +1,13 @@
 #!/bin/bash
-# Installing swupd content: ister beside the same packs through `xz -dc | tar -x`, which checks nothing, in turn in one run.
-# As root, after `make setup`.
+# Compares installing swupd content: ister, and `xz -dc | tar -x` on the same packs, which does not verify anything.
+# They alternate in one run. Run it as root, after `make setup`.
 #
 #   benches/swupd.sh [ROUNDS=5] [WORK]
 #
-# The content is the kvm type's tree in eleven bundles, packed as mixer packs; WORK keeps it for the next time. All that is
-# written goes to tmpfs: a disk would be measured otherwise. Once with the state directory and the tree on one file system, once
-# on two; then from a state directory that has everything. Prints medians in seconds, the ratio to xz and tar on one core, and the most memory that ister took.
+# The content is the tree of the kvm type in eleven bundles, packed like mixer does; it is reused if WORK is set. All
+# output goes to tmpfs, so that the results do not depend on the disk. Three cases: state directory and tree on one
+# filesystem (one), on two filesystems (two), and a state directory that already contains everything (again). Prints
+# medians in seconds, the ratio to xz and tar on one core, and ister's peak memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-5}
@@ -87,4 +88,4 @@ base=$(median bare)
 for name in bare one two again; do
     printf '%-6s %6s s  %s\n' "$name" "$(median $name)" "$(awk "BEGIN {printf \"%.2f\", $(median $name) / $base}")"
 done
-echo "at most $(sort -n "$work/peak" | tail -n 1) MB, all processes of ister together"
+echo "peak memory: $(sort -n "$work/peak" | tail -n 1) MB, all processes of ister together"

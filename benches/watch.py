@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""usage: watch.py IMAGE: boots a UEFI image with the command line that ister uses, ends at the login prompt.
+"""usage: watch.py IMAGE: boots a UEFI image with the same QEMU options as ister, until the login prompt.
 
-What a person would do by hand: start QEMU, read its serial console, stop when "login: " appears."""
+It does what a person would do by hand: start QEMU, read its serial console, and stop when "login: " appears."""
 import os, re, subprocess, sys, time
 
 FIRMWARE = "/usr/share/OVMF/OVMF_%s_4M.fd"

@@ -262,9 +262,9 @@ fn files_that_a_filesystem_cannot_store_are_found_before_it_is_made() {
     );
     std::fs::write(place.path("small.json"), vfat).unwrap();
     for (hook, path, reason) in [
-        ("touch /home/Foo.txt /home/foo.txt", "/home/foo.txt", "it has the same name as `Foo.txt`"),
+        ("touch /home/Foo.txt /home/foo.txt", "/home/foo.txt", "same name as `Foo.txt`"),
         ("touch '/home/a:b'", "/home/a:b", "vfat does not allow `:` in names"),
-        ("truncate -s 4G /home/big", "/home/big", "a file on vfat has at most 4 GiB minus a cluster"),
+        ("truncate -s 4G /home/big", "/home/big", "vfat limits a file to 4 GiB minus one cluster"),
         (
             "touch /home/own; chown 33 /home/own",
             "/home/own",

@@ -1,22 +1,24 @@
 #!/bin/sh
-# Makes a disk image or an ISO as other builders lay it out, with the usual tools and without privileges: foreign.sh KIND TREE OUT
+# Makes a disk image or an ISO with the layout of another builder, using standard tools without privileges: foreign.sh
+# KIND TREE OUT
 #
 #   debian-cloud      Debian's cloud layout: root as partition 1 behind GRUB's core (14) and the ESP (15, shim); BIOS and UEFI
-#   genimage-gpt, genimage-hybrid, genimage-mbr   what genimage makes of GRUB in an ESP and a root, as Buildroot does; UEFI
+#   genimage-gpt, genimage-hybrid, genimage-mbr   by genimage, as in Buildroot: GRUB in an ESP, and a root; UEFI
 #   grub-mbr          GRUB in the gap before the first partition; BIOS
-#   extlinux          extlinux in the ext4 of an MBR partition; BIOS
-#   superfloppy       the same without a partition table; BIOS
-#   syslinux-fat      syslinux, kernel and initramfs on FAT, root beside it; BIOS
+#   extlinux          extlinux on ext4 in an MBR partition; BIOS
+#   superfloppy       extlinux on ext4 without a partition table; BIOS
+#   syslinux-fat      syslinux, kernel and initramfs on FAT, with a separate root; BIOS
 #   uki               a unified kernel image as BOOTX64.EFI; UEFI
-#   uki-systemd-boot  a unified kernel image below systemd-boot; UEFI
-#   uki-erofs         the first with a root that cannot be written to; UEFI
-#   isolinux          a live CD that also starts from a disk; BIOS
+#   uki-systemd-boot  a unified kernel image, started by systemd-boot; UEFI
+#   uki-erofs         a unified kernel image as BOOTX64.EFI, with a read-only erofs root; UEFI
+#   isolinux          a live CD that also boots from a disk; BIOS
 #   efi-iso           a live CD with GRUB in its ESP; UEFI
 #   grub-iso          a live CD by grub-mkrescue; BIOS and UEFI
 #
-# TREE is Debian 12 with linux-image-cloud-amd64, systemd-sysv, udev and live-boot, and what starts it: extlinux, grub-efi-amd64-bin,
-# grub-efi-amd64-signed, grub-pc-bin, isolinux, shim-signed, syslinux-common and systemd-boot-efi (and `erofs` in initramfs-tools/modules).
-# The image's files belong to whom they belong in TREE: unpack and run it as root of a user namespace (unshare --map-root-user --map-auto).
+# TREE is Debian 12 with linux-image-cloud-amd64, systemd-sysv, udev, live-boot and the boot loader packages: extlinux,
+# grub-efi-amd64-bin, grub-efi-amd64-signed, grub-pc-bin, isolinux, shim-signed, syslinux-common and systemd-boot-efi
+# (and with `erofs` in initramfs-tools/modules). Files keep their owners from TREE: unpack TREE and run this script as
+# root of a user namespace (unshare --map-root-user --map-auto).
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 [ $# -eq 3 ] || { echo "usage: foreign.sh KIND TREE OUT" >&2; exit 2; }
@@ -43,25 +45,26 @@ set -- "$tree"/boot/vmlinuz-*
 vmlinuz=boot/${1##*/}
 initrd=boot/initrd.img-${1##*/vmlinuz-}
 
-# table MIB < LINES OF SFDISK: an image of this size with this partition table.
+# table MIB < SFDISK SCRIPT: creates an image of this size with this partition table.
 table() {
     truncate -s "$1M" "$image"
     sfdisk -q "$image"
 }
 
-# put FILE SECTOR: a file's bytes into the image from this sector on.
+# put FILE SECTOR: writes a file into the image, starting at this sector.
 put() {
     dd if="$1" of="$image" bs=512 seek="$2" conv=notrunc,sparse status=none
 }
 
-# patch OFFSET BYTES: bytes, as printf writes them, into the image.
+# patch OFFSET BYTES: writes bytes, in the notation of printf, into the image.
 patch() {
     # shellcheck disable=SC2059
     printf "$2" >"$work/bytes"
     dd if="$work/bytes" of="$image" bs=1 seek="$(($1))" conv=notrunc status=none
 }
 
-# A copy of the tree, for what the kind has to change in it. Device nodes, which only root can make, the kernel brings along.
+# Copies the tree, so that it can be modified. Device nodes are left out: only root can create them, and the kernel
+# provides them in devtmpfs.
 copy_tree() {
     mkdir -p "$root/dev"
     for entry in "$tree"/*; do
@@ -70,21 +73,21 @@ copy_tree() {
     echo "UUID=$ROOT_UUID / ext4 errors=remount-ro 0 1" >"$root/etc/fstab"
 }
 
-# ext4 MIB [OPTION...]: the copy as file system at this place of the image.
+# ext4 MIB [OPTION...]: writes the copied tree as a filesystem at this position of the image.
 ext4() {
     at=$1
     shift
     mke2fs -q -F -t ext4 -U "$ROOT_UUID" -L root -E "offset=$((at << 20))" "$@" -d "$root" "$image" "${ROOT_MIB}M"
 }
 
-# fat MIB: a file system of this size with what is in the ESP's directory.
+# fat MIB: creates a FAT filesystem of this size with the files of the ESP.
 fat() {
     truncate -s "$1M" "$work/fat"
     mkfs.vfat -n ESP -i 12345678 "$work/fat" >"$work/log"
     mcopy -s -i "$work/fat" "$esp"/* ::/
 }
 
-# grub_cfg KERNEL INITRD OPTIONS: GRUB's menu; the root is the file system that has the kernel.
+# grub_cfg KERNEL INITRD OPTIONS: prints a GRUB configuration; its root is the filesystem that contains the kernel.
 grub_cfg() {
     cat <<END
 set timeout=1
@@ -99,21 +102,22 @@ menuentry 'Debian GNU/Linux' {
 END
 }
 
-# grub_core FORMAT PREFIX OUT MODULE...: GRUB with the modules that its prefix needs.
+# grub_core FORMAT PREFIX OUT MODULE...: makes a GRUB core image with the modules that the prefix needs.
 grub_core() {
     format=$1 prefix=$2 core=$3
     shift 3
     grub-mkimage -O "$format" -d "$tree/usr/lib/grub/$format" -p "$prefix" -o "$core" "$@"
 }
 
-# grub_efi DIRECTORY: GRUB with all it needs for a menu beside it.
+# grub_efi DIRECTORY: installs a GRUB for UEFI that reads grub.cfg in its own directory.
 grub_efi() {
     mkdir -p "$1/EFI/BOOT"
     grub_core x86_64-efi /EFI/BOOT "$1/EFI/BOOT/BOOTX64.EFI" \
         boot configfile echo ext2 fat iso9660 linux normal part_gpt part_msdos search serial test
 }
 
-# grub_bios PREFIX MODULE SECTOR: GRUB's boot code, and its core from this sector on; the rest of it is in the root, as grub-install does.
+# grub_bios PREFIX MODULE SECTOR: installs GRUB's boot code, and its core image at this sector. As with grub-install,
+# the other modules are in the root filesystem.
 grub_bios() {
     mkdir -p "$root/boot/grub/i386-pc"
     cp "$root"/usr/lib/grub/i386-pc/*.mod "$root"/usr/lib/grub/i386-pc/*.lst "$root/boot/grub/i386-pc/"
@@ -126,7 +130,7 @@ grub_bios() {
     patch "$3 * 512 + 0x1f4" "$(le32 "$(($3 + 1))")"
 }
 
-# le32 NUMBER: its bytes for printf, the lowest first.
+# le32 NUMBER: prints a little-endian number in the notation of printf.
 le32() {
     printf '\\%03o\\%03o\\%03o\\%03o' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255))
 }
@@ -136,7 +140,8 @@ extlinux_conf() {
     printf 'serial 0 115200\ndefault debian\nlabel debian\n    linux %s\n    initrd %s\n    append %s\n' "$1" "$2" "$3"
 }
 
-# What extlinux needs in the root. It writes only to a mounted file system: the image's own system starts with this script as its init.
+# Prepares the root for extlinux. extlinux can only be installed to a mounted filesystem, so the image is booted with
+# this script as init.
 extlinux_files() {
     mkdir "$root/boot/extlinux"
     extlinux_conf "/$vmlinuz" "/$initrd" "$OPTIONS" >"$root/boot/extlinux/extlinux.conf"
@@ -152,7 +157,7 @@ END
     chmod 755 "$root/usr/local/sbin/extlinux-init"
 }
 
-# extlinux_install DEVICE: runs it, with the image as vda.
+# extlinux_install DEVICE: boots the image as vda to install extlinux. DEVICE is the root.
 extlinux_install() {
     timeout 300 qemu-system-x86_64 -m 512 -nic none -display none -monitor none -serial "file:$work/log" -no-reboot \
         -kernel "$tree/$vmlinuz" -initrd "$tree/$initrd" \
@@ -161,7 +166,7 @@ extlinux_install() {
     grep -q '^extlinux is installed' "$work/log" || { tail "$work/log" >&2; exit 1; }
 }
 
-# uki OUT OPTIONS: systemd's stub with kernel and initramfs, at addresses after its own sections.
+# uki OUT OPTIONS: combines systemd's stub with kernel and initramfs, at addresses after the stub's own sections.
 uki() {
     printf %s "$2" >"$work/cmdline"
     printf %s "${vmlinuz#*vmlinuz-}" >"$work/uname"
@@ -176,7 +181,7 @@ uki() {
     objcopy "$@" "$tree/usr/lib/systemd/boot/efi/linuxx64.efi.stub" "$uki"
 }
 
-# An ESP and a root, each from the place where the usual tools put them.
+# Creates a partition table with an ESP and a root in the usual places, and writes the ESP.
 esp_and_root() {
     table $((258 + ROOT_MIB)) <<END
 label: gpt
@@ -187,7 +192,7 @@ END
     put "$work/fat" 2048
 }
 
-# The files of a live CD, without what starts it.
+# Creates the files of a live CD, without a boot loader.
 live() {
     mkdir -p "$iso/live"
     cp "$tree/$vmlinuz" "$iso/live/vmlinuz"
@@ -196,12 +201,12 @@ live() {
         -no-progress -quiet -e boot >"$work/log"
 }
 
-# iso OPTION...: the files as ISO 9660.
+# iso OPTION...: packs the files as ISO 9660.
 iso() {
     xorriso -report_about WARNING -as mkisofs -r -J -V LIVE -o "$image" "$@" "$iso"
 }
 
-# genimage TABLE: kernel, initramfs and GRUB in an ESP of its making, and a root.
+# genimage_disk TABLE: lets genimage create a disk with kernel, initramfs and GRUB in an ESP, and a root.
 genimage_disk() {
     copy_tree
     grub_efi "$esp"
@@ -347,7 +352,7 @@ grub-iso)
     grub-mkrescue -o "$image" "$iso" -- -report_about WARNING
     ;;
 *)
-    echo "no kind $kind" >&2
+    echo "unknown kind: $kind" >&2
     exit 2
     ;;
 esac

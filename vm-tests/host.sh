@@ -1,17 +1,18 @@
 #!/bin/sh
-# A clean host in a directory: runs a command there as an ordinary user with sudo and a sub-id range. As root:
+# Runs a command on a clean host in a directory, as an unprivileged user with sudo and a range of subordinate IDs. As
+# root:
 #
 #   vm-tests/host.sh ROOT COMMAND
 #
-# ROOT is the tree of a Debian system; it becomes / in namespaces of its own. From this host it has the Rust toolchain, and what
-# programs need to reach the network: resolver, certificates, settings of apt's, cargo's, pip's and npm's sources.
+# ROOT is the tree of a Debian system, which becomes / in separate namespaces. It uses the Rust toolchain and the
+# network configuration of this host: resolver, certificates, and the package sources of apt, cargo, pip and npm.
 set -eu
 root=$1 command=$2
 here=$(cd "$(dirname "$0")/.." && pwd)
 home=$root/home/tester
 if [ ! -d "$home" ]; then
     chroot "$root" useradd --create-home --shell /bin/bash tester
-    # useradd may have done it.
+    # useradd may already have added the ranges.
     for file in subuid subgid; do
         grep -q ^tester: "$root/etc/$file" || echo tester:100000:65536 >>"$root/etc/$file"
     done
@@ -21,7 +22,7 @@ if [ ! -d "$home" ]; then
     mkdir -p "$home/.cargo"
     for file in "${CARGO_HOME:-$HOME/.cargo}/config.toml" "$HOME/.npmrc"; do [ ! -e "$file" ] || cp "$file" "$home/"; done
     [ ! -e "$home/config.toml" ] || mv "$home/config.toml" "$home/.cargo/"
-    # A checkout of the commit: what is edited meanwhile is not in it.
+    # A checkout of the commit, without uncommitted changes.
     mkdir "$home/ister"
     git -C "$here" archive HEAD | tar -C "$home/ister" -x
     chroot "$root" chown -R tester: /home/tester
@@ -55,7 +56,7 @@ exec unshare --mount --pid --fork --kill-child sh -euc '
     pivot_root . .old
     umount -l /.old
     cd /
-    # Without CI: what only root can test is skipped, visibly.
+    # CI is not set, so that tests that need root are skipped (visibly) instead of failing.
     exec env -i TERM=dumb COMMAND="$COMMAND" su --login tester --whitelist-environment=COMMAND --command "
             export PATH=/opt/rust/bin:\$PATH
             cd ister

@@ -1,4 +1,5 @@
-//! What boots: any bytes are a kernel, an initramfs or a table, or none; and any filesystem has boot paths, which end. Never a panic.
+//! Boot-related parsers: kernels, initramfs archives, partition tables, loader entries and GRUB scripts from arbitrary
+//! bytes, and following the boot paths of arbitrary filesystems. Every input must terminate without a panic.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! What lies on a disk: any bytes are a table, a filesystem or a LUKS volume, or an error that says where; never a panic.
-//! Whatever a reader counts on lies inside, in order and apart, and every file's extents do; what lies at a byte can be said.
+//! On-disk formats: arbitrary bytes as a partition table, a filesystem or a LUKS volume. Every input must be parsed or
+//! rejected without a panic. Ranges in use must be sorted, disjoint and inside the image, extents must not overflow, and
+//! every byte must have a description.
 
 #![no_main]
 
@@ -24,8 +25,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(opened) = Opened::open(&bytes) else { return };
     let _ = (opened.label(), opened.uuid(), opened.free_bytes());
     if let Ok(ranges) = opened.in_use() {
-        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "in order and apart");
-        assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size), "inside");
+        assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "sorted and disjoint");
+        assert!(ranges.iter().all(|range| range.start < range.end && range.end <= size), "inside the image");
     }
     if let Ok(tree) = opened.tree() {
         let _ = tree.paths();

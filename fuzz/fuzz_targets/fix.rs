@@ -1,5 +1,5 @@
-//! The fixer: fixes never make a new kind of error; they settle (fixing what was fixed changes nothing); what was JSON
-//! stays JSON; a text without any wanted fix is not touched.
+//! The fixer: fixes never introduce a new kind of error, they converge (fixing a fixed text changes nothing), valid JSON
+//! stays valid, and a text without a selected fix is not modified.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
 
-fn judge(source: &SourceText) -> Linted {
+fn lint_source(source: &SourceText) -> Linted {
     lint(source, &DEFINITIONS, |_| Files::new())
 }
 
@@ -21,11 +21,11 @@ fn errors(linted: &Linted) -> Vec<&str> {
 
 fuzz_target!(|bytes: &[u8]| {
     let [first, rest @ ..] = bytes else { return };
-    let careless = first % 2 == 0;
+    let allow_unsafe = first % 2 == 0;
     let source = SourceText::from_bytes("fuzz.json", rest.to_vec());
-    let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| careless || fix.safety == Safety::Safe);
-    let before = judge(&source);
-    let fixed = fix(&source, &judge, &wanted);
+    let wanted = |f: &Finding| f.fix.as_ref().is_some_and(|fix| allow_unsafe || fix.safety == Safety::Safe);
+    let before = lint_source(&source);
+    let fixed = fix(&source, &lint_source, &wanted);
     let (old, new) = (errors(&before), errors(&fixed.linted));
     let readable = read_json(source.text()).1.is_empty();
     assert!(before.dropped > 0 || !readable || new.iter().all(|rule| old.contains(rule)), "{old:?} {new:?}");
@@ -35,9 +35,9 @@ fuzz_target!(|bytes: &[u8]| {
     if readable {
         assert!(read_json(fixed.source.text()).1.is_empty(), "{}", fixed.source.text());
     }
-    // With a very bad text some rounds may be left over; otherwise it has settled.
+    // A text with very many problems may reach the limit of rounds; otherwise the result must be stable.
     if fixed.made < 60 {
-        let again = fix(&fixed.source, &judge, &wanted);
+        let again = fix(&fixed.source, &lint_source, &wanted);
         assert_eq!(again.source.text(), fixed.source.text());
     }
 });

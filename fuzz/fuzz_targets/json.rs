@@ -1,6 +1,6 @@
-//! The reader: any bytes give a tree whose places lie inside the text, on character boundaries, children inside their
-//! parents and in order. Where serde_json reads the text, ours gives the same value and no fault; where it does not, at
-//! least one. What can be laid out is laid out once: the layout of a layout is itself.
+//! The JSON reader: arbitrary bytes result in a tree whose spans are inside the text and on character boundaries, with
+//! children in order and inside their parents. If serde_json accepts the text, our reader returns the same value without
+//! errors; otherwise it returns at least one error. Formatting is idempotent.
 
 #![no_main]
 
@@ -20,14 +20,14 @@ fuzz_target!(|bytes: &[u8]| {
     faults.iter().for_each(|fault| inside(fault.span));
     check(&root, &inside);
 
-    // The reader stops at 128 levels, as serde_json does; what is deeper says so.
+    // Like serde_json, the reader limits nesting to 128 levels, and reports an error for deeper texts.
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(value) => {
             assert!(faults.is_empty(), "{faults:?}");
             assert_eq!(root.to_plain(), value);
-            let once = format_json(text).expect("it is JSON");
+            let once = format_json(text).expect("serde_json accepts the text");
             assert_eq!(read_json(&once).0.to_plain(), value);
-            assert_eq!(format_json(&once).expect("it is JSON still"), once);
+            assert_eq!(format_json(&once).expect("formatted JSON is valid"), once);
         }
         Err(error) => assert!(!faults.is_empty() || error.to_string().contains("out of range"), "{error}"),
     }

@@ -1,6 +1,6 @@
-//! The linter: any bytes get an answer; places lie inside the text, on character boundaries; findings stand in the order
-//! of the text; the same text gives the same findings; every rendering succeeds; what has no error can be planned or is
-//! refused with a place.
+//! The linter: arbitrary bytes never cause a panic. Spans are inside the text and on character boundaries, findings are
+//! sorted by position and deterministic, and every output format can be rendered. A template without errors can be
+//! planned, or is rejected with a location.
 
 #![no_main]
 
@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
             refusals.iter().for_each(|refusal| inside(refusal.span));
         }
     }
-    // Showing many takes long, and is the same for each.
+    // Rendering many findings is slow and does not cover more code.
     if linted.findings.len() > 40 {
         return;
     }

@@ -1,5 +1,5 @@
-//! What a mirror serves: whatever the bytes, nothing falls, and what is taken keeps its promises. The first byte chooses: a
-//! release's list, a bundle's manifest, a tar of objects, a signature. Nobody has signed any of this.
+//! Content of an untrusted swupd mirror: arbitrary bytes never cause a panic, and accepted data is valid. The first byte
+//! selects the parser: a release manifest, a bundle manifest, a tar of objects, or a signature. Nothing here is signed.
 
 #![no_main]
 
@@ -51,7 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         _ => {
-            let trust = Trust::from_pem(SIGNER, NOW).expect("it is valid for a hundred years");
+            let trust = Trust::from_pem(SIGNER, NOW).expect("the certificate is valid for a hundred years");
             assert!(trust.check(b"content", bytes, Expiry::Refused, NOW).is_err());
             let _ = Trust::from_pem(bytes, NOW);
         }

@@ -1,57 +1,57 @@
-//! The bytes of files, and finding files by path.
+//! File contents and path lookup.
 
 use super::source::{ReadError, Source};
 use super::tree::{Body, Content, Node, NodeId, PATH_MAX, ROOT, Tree};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// More symbolic links than this on one path are a loop. Source: path_resolution(7).
+/// A path with more symbolic links than this is treated as a loop. Source: path_resolution(7).
 const MOST_LINKS: usize = 40;
 
 impl Tree {
-    /// The node at an absolute path; symbolic links are followed as the system itself would follow them.
+    /// Looks up an absolute path. Symbolic links are resolved inside the tree, as on the running system.
     pub fn find(&self, path: &str) -> Option<NodeId> {
         self.walk(path.as_bytes(), true, MOST_LINKS)
     }
 
-    /// The same without following a link at the path's end.
+    /// Same as [`Tree::find`], but does not follow a symbolic link in the last component.
     pub fn find_itself(&self, path: &str) -> Option<NodeId> {
         self.walk(path.as_bytes(), false, MOST_LINKS)
     }
 
     fn walk(&self, path: &[u8], follow_last: bool, mut links: usize) -> Option<NodeId> {
-        // Directories on the way, for `..`.
-        let mut way = vec![ROOT];
+        // The directories passed so far, for `..`.
+        let mut parents = vec![ROOT];
         let mut rest: Vec<Vec<u8>> = parts(path);
         while let Some(part) = rest.pop() {
             match part.as_slice() {
                 b"." => continue,
                 b".." => {
-                    if way.len() > 1 {
-                        way.pop();
+                    if parents.len() > 1 {
+                        parents.pop();
                     }
                     continue;
                 }
                 _ => {}
             }
-            let here = *way.last().expect("the root stays");
+            let here = *parents.last().expect("the root is never popped");
             let Body::Directory(entries) = &self.nodes.get(here)?.body else { return None };
             let next = *entries.get(&part)?;
             match &self.nodes.get(next)?.body {
                 Body::Link(target) if follow_last || !rest.is_empty() => {
                     links = links.checked_sub(1)?;
                     if target.starts_with(b"/") {
-                        way.truncate(1);
+                        parents.truncate(1);
                     }
                     rest.extend(parts(target));
                 }
-                _ => way.push(next),
+                _ => parents.push(next),
             }
         }
-        way.last().copied()
+        parents.last().copied()
     }
 
-    /// `Err` if something lies too deep for a path to it, see [`PATH_MAX`].
+    /// Fails if a path is longer than [`PATH_MAX`].
     pub(super) fn check_depth(&self) -> Result<(), ReadError> {
         let mut entered = HashSet::from([ROOT]);
         let mut open = vec![(0, ROOT)];
@@ -62,7 +62,7 @@ impl Tree {
                 if length >= PATH_MAX {
                     let name = String::from_utf8_lossy(name);
                     return Err(ReadError::Unsupported(format!(
-                        "the path to `{name}` (inode {}) has more than {} bytes",
+                        "the path to `{name}` (inode {}) is longer than {} bytes",
                         self.nodes.get(*child).map_or(0, |node| node.number),
                         PATH_MAX - 1
                     )));
@@ -75,8 +75,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Every name with its node, directories before what is in them, in the order of names. A directory that contains itself is
-    /// entered once.
+    /// All paths with their nodes, sorted by name; a directory comes before its entries. Every directory is entered
+    /// only once, even if it contains itself.
     pub fn paths(&self) -> Vec<(Vec<u8>, NodeId)> {
         let mut found = Vec::new();
         let mut entered = HashSet::from([ROOT]);
@@ -102,25 +102,25 @@ impl Tree {
     }
 }
 
-/// In reverse, to be taken from the end.
+/// The components in reverse order, so that they can be popped.
 fn parts(path: &[u8]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).rev().map(<[u8]>::to_vec).collect()
 }
 
-/// The first bytes of a file, at most `limit`; what no extent has reads as zeros.
+/// Reads at most `limit` bytes from the start of a file. Holes read as zeros.
 pub fn read_file(source: &dyn Source, node: &Node, limit: u64) -> Result<Vec<u8>, ReadError> {
     read_part(source, node, 0..limit)
 }
 
-/// The bytes of a file in a range, as far as the file goes. Callers bound its length.
+/// Reads a range of a file, up to the file's end. Callers limit the length.
 pub fn read_part(source: &dyn Source, node: &Node, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
     let Body::File(content) = &node.body else {
-        return Err(ReadError::Unsupported("it is no file".to_owned()));
+        return Err(ReadError::Unsupported("not a regular file".to_owned()));
     };
     let end = range.end.min(node.size);
     let start = range.start.min(end);
     let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
-    // Where in `bytes` a part of the file goes, and how much of it comes before them.
+    // The position in `bytes` of a part of the file, and the number of its bytes that are before the range.
     let place = |at: u64, length: u64| {
         let (from, to) = (at.max(start), at.saturating_add(length).min(end));
         (from < to).then(|| ((from - start) as usize..(to - start) as usize, from - at))
@@ -154,7 +154,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn what_no_path_reaches_is_refused() {
+    fn too_long_paths_are_rejected() {
         let directory = |entries| Node {
             number: 0,
             mode: 0o040_755,
@@ -169,7 +169,7 @@ mod tests {
             attributes: BTreeMap::new(),
             body: Body::Directory(entries),
         };
-        // Each is in the one before; the last path has 2 bytes per directory.
+        // Each directory is inside the one before. Every level adds 2 bytes to the path.
         let deep = |count: usize| Tree {
             nodes: (0..count)
                 .map(|id| directory((id + 1 < count).then(|| (b"d".to_vec(), id + 1)).into_iter().collect()))
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_inside() {
+    fn links_are_resolved_inside_the_tree() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(at("usr/lib/modules")).unwrap();

@@ -1,11 +1,11 @@
-//! What decides the bytes of a filesystem that is filled, beside its content and what its mkfs was told.
+//! Settings for filling a filesystem that are neither content nor mkfs options.
 
 use uuid::Uuid;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
-    /// Seconds since 1970, for what has a time and is not of the content.
+    /// Timestamp for everything that does not come from the content, in seconds since 1970.
     pub epoch: i64,
-    /// What would be random, such as inodes' generations and other UUIDs, derives from it.
+    /// Seed for values that are normally random, such as inode generations and UUIDs.
     pub seed: Uuid,
 }

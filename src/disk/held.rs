@@ -1,4 +1,4 @@
-//! Whether a filesystem holds what it was made of: two trees, name by name.
+//! Compares a filesystem's tree with the tree that it was made from, name by name.
 
 use super::bytes::first_difference;
 use super::source::{ReadError, Source};
@@ -11,34 +11,34 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What the filesystem keeps beside names, types and sizes.
+/// What the filesystem can store besides names, types and sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeps {
-    /// Owners, permissions, links, devices and attributes.
+    /// It stores owners, permissions, links, devices and extended attributes.
     pub owners: bool,
-    /// Names that differ only in case as two names.
+    /// It is case-sensitive.
     pub case: bool,
-    /// Things that the tree does not have: the filesystem was not empty.
+    /// It may contain files that the tree does not have, because it was not empty before.
     pub others: bool,
 }
 
-/// A file's path from the filesystem's root, and its node in both trees.
+/// A file's path from the filesystem's root, and its node in the expected and in the found tree.
 pub(super) type Pair = (String, NodeId, NodeId);
 
-/// All files of the expected tree.
+/// Compares the trees and returns all regular files of the expected one.
 ///
 /// # Errors
-/// The first difference, as a path from the filesystem's root and what is different.
+/// The first difference: a path from the filesystem's root, and a description.
 pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>, (String, String)> {
     let mut files = Vec::new();
     let mut waiting = vec![(ROOT, ROOT, String::new())];
-    // Names of one node are names of one node there.
+    // Hard links of one node must also be hard links of one node in the other tree.
     let mut known: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     while let Some((one, other, path)) = waiting.pop() {
         let (node, there) = (&expected.nodes[one], &found.nodes[other]);
         let is_first = known.insert(one, other).is_none_or(|before| before == other || !keeps.owners);
         if !is_first {
-            return Err((path, "it is not the same file as its other hard links".to_owned()));
+            return Err((path, "not the same file as its other hard links".to_owned()));
         }
         if let Some(what) = node_difference(node, there, keeps, path.is_empty()) {
             return Err((path, what));
@@ -56,15 +56,15 @@ pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>,
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             match there.get(&key(name)) {
                 Some(id) => waiting.push((*child, *id, path)),
-                None => return Err((path, "it is missing".to_owned())),
+                None => return Err((path, "missing".to_owned())),
             }
         }
-        let stranger = there.keys().find(|name| {
+        let extra = there.keys().find(|name| {
             !(keeps.others || names.contains(*name) || path.is_empty() && *name == b"lost+found")
         });
-        if let Some(name) = stranger {
+        if let Some(name) = extra {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
-            return Err((path, "it is not in the tree".to_owned()));
+            return Err((path, "not in the tree".to_owned()));
         }
     }
     Ok(files)
@@ -77,15 +77,15 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
         mode::LINK => "a link",
         mode::CHR => "a character device",
         mode::BLK => "a block device",
-        mode::FIFO => "a pipe",
+        mode::FIFO => "a FIFO",
         mode::SOCKET => "a socket",
-        _ => "something else",
+        _ => "of an unknown type",
     };
     if kind(node) != kind(there) {
-        return Some(format!("it is {}, expected {}", kind(there), kind(node)));
+        return Some(format!("is {}, expected {}", kind(there), kind(node)));
     }
     if matches!(node.body, Body::File(_)) && node.size != there.size {
-        return Some(format!("it has {} bytes, expected {}", there.size, node.size));
+        return Some(format!("has {} bytes, expected {}", there.size, node.size));
     }
     if !keeps.owners {
         return None;
@@ -93,28 +93,26 @@ fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Op
     match (&node.body, &there.body) {
         (Body::Link(target), Body::Link(other)) if target != other => {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            return Some(format!("its target is `{}`, expected `{}`", text(other), text(target)));
+            return Some(format!("target is `{}`, expected `{}`", text(other), text(target)));
         }
         (Body::Device { major, minor }, Body::Device { major: other_major, minor: other_minor })
             if (major, minor) != (other_major, other_minor) =>
         {
-            return Some(format!("it is device {other_major}:{other_minor}, expected {major}:{minor}"));
+            return Some(format!("is device {other_major}:{other_minor}, expected {major}:{minor}"));
         }
         _ => {}
     }
-    // What mkfs makes of the root directory is its own matter where no directory was given.
+    // mkfs sets the attributes of the root directory itself unless a source directory was passed to it.
     if !is_root && (node.uid, node.gid, node.mode) != (there.uid, there.gid, there.mode) {
         let text = |node: &Node| format!("{}:{} {:o}", node.uid, node.gid, node.mode & !mode::TYPE);
-        return Some(format!("it is {}, expected {}", text(there), text(node)));
+        return Some(format!("is {}, expected {}", text(there), text(node)));
     }
     node.attributes.iter().find(|(name, value)| there.attributes.get(*name) != Some(*value)).map(
-        |(name, _)| {
-            format!("its extended attribute {} is missing or different", String::from_utf8_lossy(name))
-        },
+        |(name, _)| format!("extended attribute `{}` is missing or different", String::from_utf8_lossy(name)),
     )
 }
 
-/// The first of the files whose bytes differ. `paths`: the host's files, by node of the expected tree.
+/// The first file whose contents differ. `paths`: the host's files, indexed by node of the expected tree.
 pub fn content_difference<P: AsRef<Path>>(
     files: Vec<Pair>,
     paths: &[P],
@@ -130,10 +128,10 @@ pub fn content_difference<P: AsRef<Path>>(
             let held = read_part(source, &found.nodes[there], range.clone())?;
             let whole = read_host(&host, &range).map_err(|error| ReadError::Io { at: start, error })?;
             if held.len() != whole.len() {
-                return Ok(Some((path, format!("it ends at byte {}", start + held.len() as u64))));
+                return Ok(Some((path, format!("ends at byte {}", start + held.len() as u64))));
             }
             if let Some(at) = first_difference(&held, &whole) {
-                return Ok(Some((path, format!("its content differs at byte {}", start + at as u64))));
+                return Ok(Some((path, format!("content differs at byte {}", start + at as u64))));
             }
         }
     }
@@ -153,7 +151,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn every_difference_is_told() {
+    fn every_difference_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         fs::create_dir(root.join("d")).unwrap();
@@ -166,32 +164,32 @@ mod tests {
         let check = |keeps: Keeps, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
             let mut found = good.clone();
             change(&mut found);
-            let told = compare(&good, &found, keeps).err();
-            assert_eq!(told.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
+            let message = compare(&good, &found, keeps).err();
+            assert_eq!(message.as_ref().map(|(path, what)| (path.as_str(), what.as_str())), expect);
         };
         check(all, &|_| {}, None);
         let remove = |tree: &mut Tree, directory: NodeId, name: &[u8]| {
             let Body::Directory(children) = &mut tree.nodes[directory].body else { panic!() };
             children.remove(name).unwrap();
         };
-        check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "it is missing")));
-        check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "it has 4 bytes, expected 5")));
+        check(all, &|tree| remove(tree, id("/d"), b"f"), Some(("/d/f", "missing")));
+        check(all, &|tree| tree.nodes[id("/g")].size = 4, Some(("/g", "has 4 bytes, expected 5")));
         let add = |tree: &mut Tree, name: &[u8], node: NodeId| {
             let Body::Directory(children) = &mut tree.nodes[ROOT].body else { panic!() };
             children.insert(name.to_vec(), node);
         };
-        check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "it is not in the tree")));
+        check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "not in the tree")));
         check(all, &|tree| add(tree, b"lost+found", id("/d")), None);
         check(Keeps { owners: true, case: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
-        check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "it is a file, expected a link")));
+        check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "is a file, expected a link")));
         let target = |tree: &mut Tree| tree.nodes[id("/l")].body = Body::Link(b"e".to_vec());
-        check(all, &target, Some(("/l", "its target is `e`, expected `d`")));
+        check(all, &target, Some(("/l", "target is `e`, expected `d`")));
         check(Keeps { owners: false, case: true, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
         let upper = |tree: &mut Tree| {
             remove(tree, ROOT, b"d");
             add(tree, b"D", id("/d"));
         };
-        check(all, &upper, Some(("/d", "it is missing")));
+        check(all, &upper, Some(("/d", "missing")));
         check(Keeps { owners: false, case: false, others: false }, &upper, None);
         let twin = |tree: &mut Tree| {
             let copy = tree.nodes[id("/g")].clone();
@@ -199,6 +197,6 @@ mod tests {
             let last = tree.nodes.len() - 1;
             add(tree, b"g", last);
         };
-        check(all, &twin, Some(("/d/f", "it is not the same file as its other hard links")));
+        check(all, &twin, Some(("/d/f", "not the same file as its other hard links")));
     }
 }

@@ -1,37 +1,37 @@
-//! What the filesystems of each kind cannot hold, found before one is made.
+//! Limits of each filesystem type, checked before a filesystem is made.
 
 use super::fat;
 use super::tree::{Body, Node, NodeId, PATH_MAX, ROOT, Tree};
 use crate::template::FilesystemType;
 use std::collections::BTreeMap;
 
-/// What of a tree cannot be held.
+/// A node that the filesystem cannot store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unholdable {
-    /// From the filesystem's root.
+    /// Path from the filesystem's root.
     pub path: String,
-    /// Why, as the end of a sentence.
+    /// The reason.
     pub problem: String,
 }
 
-/// Numbers of bytes, unless they say otherwise.
+/// Limits, in bytes unless stated otherwise.
 struct Limits {
-    /// Of one file.
+    /// Size of a file.
     file: u64,
-    /// Of a symbolic link's target.
+    /// Length of a symbolic link's target.
     link: u64,
-    /// Names of one file.
+    /// Number of hard links to a file.
     names: u64,
-    /// Directories in a directory.
+    /// Number of subdirectories of a directory.
     directories: u64,
-    /// One attribute's value.
+    /// Size of one extended attribute's value.
     attribute: u64,
-    /// All of them, each with its name.
+    /// Total size of a file's extended attributes, names included.
     attributes: u64,
 }
 
-/// Nothing where everything can be. `unit`: bytes of a block. `owner`: user and group that everything belongs to on a filesystem
-/// without owners.
+/// The first node that a filesystem of this type cannot store. `unit`: block size in bytes. `owner`: user and group of
+/// every file, for filesystems that do not store owners.
 pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tree) -> Option<Unholdable> {
     if kind == FilesystemType::Vfat {
         let found = fat::unholdable(&tree.nodes, unit, owner);
@@ -46,10 +46,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
             return Some(Unholdable { path, problem });
         }
         if path.len() >= PATH_MAX {
-            return Some(Unholdable {
-                path,
-                problem: format!("its path is longer than {} bytes", PATH_MAX - 1),
-            });
+            return Some(Unholdable { path, problem: format!("path is longer than {} bytes", PATH_MAX - 1) });
         }
         let Body::Directory(children) = &node.body else { continue };
         for (name, child) in children {
@@ -57,7 +54,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
             let count = names.entry(*child).or_insert(0);
             *count += 1;
             if *count > limits.names {
-                let problem = format!("a file has at most {} hard links on {kind}", limits.names);
+                let problem = format!("{kind} supports at most {} hard links to a file", limits.names);
                 return Some(Unholdable { path, problem });
             }
             if *count == 1 {
@@ -70,7 +67,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
 
 fn problem(kind: FilesystemType, limits: &Limits, node: &Node, tree: &Tree) -> Option<String> {
     let most = |what: &str, have: u64, most: u64| {
-        (have > most).then(|| format!("{what} has at most {most} bytes on {kind}, this one has {have}"))
+        (have > most).then(|| format!("{kind} limits {what} to {most} bytes, this one has {have}"))
     };
     let size = node.attributes.iter().map(|(name, value)| (name.len() + value.len()) as u64);
     let body = match &node.body {
@@ -81,7 +78,7 @@ fn problem(kind: FilesystemType, limits: &Limits, node: &Node, tree: &Tree) -> O
             let directories = children.values().filter(is_directory).count() as u64;
             (directories > limits.directories).then(|| {
                 format!(
-                    "a directory has at most {} subdirectories on {kind}, this one has {directories}",
+                    "{kind} supports at most {} subdirectories in a directory, this one has {directories}",
                     limits.directories
                 )
             })
@@ -93,14 +90,15 @@ fn problem(kind: FilesystemType, limits: &Limits, node: &Node, tree: &Tree) -> O
             .values()
             .find_map(|value| most("an extended attribute", value.len() as u64, limits.attribute))
     })
-    .or_else(|| most("the extended attributes of a file", size.sum(), limits.attributes))
+    .or_else(|| most("all extended attributes of a file", size.sum(), limits.attributes))
 }
 
-/// Sources: ext4(5); Linux, fs/ext2/ext2.h and fs/ext4/ext4.h (`EXT2_LINK_MAX`, `EXT4_LINK_MAX`), Documentation/filesystems/ext2.rst,
-/// "Limits"; fs/xfs/libxfs/xfs_format.h (`XFS_SYMLINK_MAXLEN`), attr(5); fs/btrfs/ctree.h (`BTRFS_LINK_MAX`).
+/// Sources: ext4(5); Linux, fs/ext2/ext2.h and fs/ext4/ext4.h (`EXT2_LINK_MAX`, `EXT4_LINK_MAX`),
+/// Documentation/filesystems/ext2.rst, "Limits"; fs/xfs/libxfs/xfs_format.h (`XFS_SYMLINK_MAXLEN`), attr(5);
+/// fs/btrfs/ctree.h (`BTRFS_LINK_MAX`).
 fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
     const UNLIMITED: u64 = u64::MAX;
-    // In the inode, of the usual 256 bytes.
+    // Bytes for extended attributes in an inode of the usual 256 bytes.
     const IN_INODE: u64 = 96;
     let ext = |file: u64, names: u64, directories: u64| Limits {
         file,
@@ -110,7 +108,7 @@ fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
         attribute: unit,
         attributes: unit + IN_INODE,
     };
-    // Blocks behind pointers of three levels, and 2^32 sectors of 512 bytes.
+    // Three levels of block pointers, and at most 2^32 sectors of 512 bytes.
     let pointers = unit / 4;
     let indirect = (unit * (12 + pointers + pointers.pow(2) + pointers.pow(3))).min((1 << 41) - 512);
     Some(match kind {
@@ -129,7 +127,7 @@ fn limits(kind: FilesystemType, unit: u64) -> Option<Limits> {
             link: 4095,
             names: 65_535,
             directories: UNLIMITED,
-            // Its writer knows the size of a node.
+            // The btrfs writer checks this itself: the limit depends on the node size.
             attribute: UNLIMITED,
             attributes: UNLIMITED,
         },
@@ -164,23 +162,23 @@ mod tests {
         use FilesystemType::{Btrfs, Ext2, Ext3, Ext4, Xfs};
         let link = surveyed(|root| symlink("x".repeat(1024), root.join("l")).unwrap());
         check(&[Ext2, Ext4, Btrfs], 4096, &link, None);
-        let told = |kind: &str| {
-            format!("the target of a symbolic link has at most 1023 bytes on {kind}, this one has 1024")
+        let message = |kind: &str| {
+            format!("{kind} limits the target of a symbolic link to 1023 bytes, this one has 1024")
         };
-        check(&[Xfs], 4096, &link, Some(("/l", &told("xfs"))));
-        check(&[Ext4], 1024, &link, Some(("/l", &told("ext4"))));
+        check(&[Xfs], 4096, &link, Some(("/l", &message("xfs"))));
+        check(&[Ext4], 1024, &link, Some(("/l", &message("ext4"))));
         let big = surveyed(|root| File::create(root.join("f")).unwrap().set_len(17 << 30).unwrap());
         check(&[Ext2, Ext3, Ext4, Xfs, Btrfs], 4096, &big, None);
         check(
             &[Ext3],
             1024,
             &big,
-            Some(("/f", "a file has at most 17247252480 bytes on ext3, this one has 18253611008")),
+            Some(("/f", "ext3 limits a file to 17247252480 bytes, this one has 18253611008")),
         );
         let names = surveyed(|root| {
             fs::write(root.join("0"), "").unwrap();
             for name in 1..=32_000 {
-                // Not every host has as many.
+                // Some filesystems of the host support fewer links.
                 if fs::hard_link(root.join("0"), root.join(name.to_string())).is_err() {
                     return;
                 }
@@ -190,7 +188,7 @@ mod tests {
         if children.len() > 32_000 {
             check(&[Ext4, Xfs, Btrfs], 4096, &names, None);
             let found = unholdable(Ext2, 4096, (0, 0), &names.tree).unwrap();
-            assert_eq!(found.problem, "a file has at most 32000 hard links on ext2");
+            assert_eq!(found.problem, "ext2 supports at most 32000 hard links to a file");
         }
         let directories = surveyed(|root| {
             (0..31_999).for_each(|name| fs::create_dir(root.join(name.to_string())).unwrap())
@@ -200,12 +198,12 @@ mod tests {
             &[Ext3],
             4096,
             &directories,
-            Some(("", "a directory has at most 31998 subdirectories on ext3, this one has 31999")),
+            Some(("", "ext3 supports at most 31998 subdirectories in a directory, this one has 31999")),
         );
     }
 
     #[test]
-    fn attributes_have_limits_too() {
+    fn attribute_limits() {
         use FilesystemType::{Ext4, Xfs};
         let mut scan = surveyed(|root| fs::write(root.join("f"), "").unwrap());
         scan.tree.nodes[1].attributes.insert(b"user.a".to_vec(), vec![1; 5000]);
@@ -214,7 +212,7 @@ mod tests {
             &[Ext4],
             4096,
             &scan,
-            Some(("/f", "an extended attribute has at most 4096 bytes on ext4, this one has 5000")),
+            Some(("/f", "ext4 limits an extended attribute to 4096 bytes, this one has 5000")),
         );
     }
 }

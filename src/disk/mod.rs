@@ -1,7 +1,8 @@
-//! Filesystem formats: what a filesystem holds ([`Tree`]), reading it from bytes without mounting it, and filling an empty one.
+//! Filesystem formats: the contents of a filesystem ([`Tree`]), readers that do not mount anything, and writers that
+//! fill an empty filesystem.
 //!
-//! Nothing here knows templates' layout, images or programs. Readers trust nothing: a damaged filesystem is an error, never
-//! a panic or an endless loop.
+//! This module is independent of templates, images and external programs. Readers do not trust their input: a damaged
+//! filesystem results in an error, never in a panic or an endless loop.
 
 pub mod btrfs;
 mod bytes;
@@ -21,7 +22,7 @@ mod tree;
 pub mod verity;
 pub mod xfs;
 
-/// A program that judges what was written, in the tests: found also where only administrators look.
+/// A command for a checker program, in tests. It is also looked up in the directories for administrators (sbin).
 #[cfg(test)]
 fn judge(program: &str) -> std::process::Command {
     let mut command = std::process::Command::new(program);
@@ -29,14 +30,14 @@ fn judge(program: &str) -> std::process::Command {
     command
 }
 
-/// Whether it is there: what a test needs and the host does not have is a visible skip, and a failure where CI is set.
+/// Whether the checker is installed. A missing checker skips the test visibly, and fails it where `CI` is set.
 #[cfg(test)]
 fn has_judge(program: &str) -> bool {
     use std::io::Write;
     let there = crate::host::find_program(program).is_some();
     if !there {
-        assert!(std::env::var_os("CI").is_none(), "CI must have {program}");
-        let _ = writeln!(std::io::stderr(), "skipped: there is no {program}");
+        assert!(std::env::var_os("CI").is_none(), "{program} must be installed in CI");
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is not installed");
     }
     there
 }

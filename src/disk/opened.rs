@@ -1,4 +1,4 @@
-//! What lies in a partition, and one reader for all of it.
+//! Detection of a partition's contents, and one reader for all supported filesystems.
 
 use super::btrfs::Btrfs;
 use super::ext::Ext;
@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-/// What a partition's first bytes say that it is.
+/// The type of contents that a partition's signature indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Ext,
@@ -21,7 +21,7 @@ pub enum Kind {
     Swap,
     Luks,
     Packed(Packed),
-    /// Known, and not read here.
+    /// Recognized, but not supported by any reader here.
     Other(&'static str),
 }
 
@@ -41,8 +41,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Signatures and where they are. Source: each format's superblock, as libblkid's probes have them;
-/// mkswap(8) for pages of 4096 bytes.
+/// Signatures and their offsets. Source: each format's superblock, as in libblkid's probes; mkswap(8) for pages of 4096
+/// bytes.
 const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Luks, 0, b"LUKS\xba\xbe"),
     (Kind::Luks, 16_384, b"SKUL\xba\xbe"),
@@ -68,7 +68,7 @@ const SIGNATURES: &[(Kind, u64, &[u8])] = &[
     (Kind::Other("exFAT"), 3, b"EXFAT   "),
 ];
 
-/// Nothing where no signature is known.
+/// `None` if there is no known signature.
 pub fn detect(source: &dyn Source) -> Result<Option<Kind>, ReadError> {
     for (kind, at, signature) in SIGNATURES {
         let mut bytes = [0; 10];
@@ -76,7 +76,7 @@ pub fn detect(source: &dyn Source) -> Result<Option<Kind>, ReadError> {
         match source.read_at(bytes, *at) {
             Ok(()) if bytes == *signature => return Ok(Some(*kind)),
             Ok(()) => {}
-            // It is too small for this one.
+            // The partition is too small for this signature.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => return Err(ReadError::Io { at: *at, error }),
         }
@@ -99,12 +99,13 @@ impl<'a> Opened<'a> {
             Some(Kind::Vfat) => Opened::Fat(Fat::open(source)?),
             Some(Kind::Xfs) => Opened::Xfs(Xfs::open(source)?),
             Some(Kind::Btrfs) => Opened::Btrfs(Btrfs::open(source)?),
-            Some(other) => return Err(ReadError::Unsupported(format!("{other} holds no files"))),
-            None => return Err(ReadError::Unsupported("there is no filesystem that is known".to_owned())),
+            Some(other) => return Err(ReadError::Unsupported(format!("{other} does not contain files"))),
+            None => return Err(ReadError::Unsupported("no known filesystem found".to_owned())),
         })
     }
 
-    /// The clusters of a FAT32 that has so few that its size says FAT16: some readers go by the one, others by the other.
+    /// The number of clusters of a FAT32 filesystem that is small enough for FAT16. Some implementations decide the
+    /// width by the cluster count, others by the boot sector's fields.
     pub fn fat_mismatch(&self) -> Option<u32> {
         match self {
             Opened::Fat(fat) => fat.mismatch(),
@@ -112,7 +113,8 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// How many sectors of its disk a FAT says are before it; 0 where it does not say.
+    /// The number of hidden sectors in a FAT boot sector: sectors before the filesystem on its disk. 0 if it is not
+    /// set.
     pub fn hidden_sectors(&self) -> u32 {
         match self {
             Opened::Fat(fat) => fat.hidden_sectors(),
@@ -120,7 +122,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// As blkid prints it.
+    /// The UUID as blkid prints it.
     pub fn uuid(&self) -> String {
         match self {
             Opened::Ext(ext) => ext.uuid().to_string(),
@@ -130,7 +132,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Nothing if it has none.
+    /// The label; `None` if it is not set.
     pub fn label(&self) -> Option<String> {
         let label = match self {
             Opened::Ext(ext) => ext.label(),
@@ -141,7 +143,7 @@ impl<'a> Opened<'a> {
         Some(label).filter(|label| !label.is_empty())
     }
 
-    /// Bytes that content may still take.
+    /// Free capacity in bytes.
     pub fn free_bytes(&self) -> Result<u64, ReadError> {
         match self {
             Opened::Ext(ext) => Ok(ext.free_bytes()),
@@ -151,7 +153,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Everything that it holds. `Err` also if some of it lies too deep for a path.
+    /// The contents of the filesystem. Fails also if a path is longer than `PATH_MAX`.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         let tree = match self {
             Opened::Ext(ext) => ext.tree(),
@@ -163,7 +165,7 @@ impl<'a> Opened<'a> {
         Ok(tree)
     }
 
-    /// The byte ranges that it counts on, sorted and apart, whether or not they are zero.
+    /// The byte ranges that the filesystem uses, sorted and disjoint, whether or not they are zero.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         match self {
             Opened::Ext(ext) => ext.in_use(),
@@ -173,7 +175,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// What lies at a byte, for people.
+    /// A human-readable description of what a byte belongs to.
     pub fn describe(&self, offset: u64) -> String {
         match self {
             Opened::Ext(ext) => ext.describe(offset),
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_called_unknown() {
+    fn unsupported_contents_are_recognized() {
         assert!(matches!(Opened::open(&Broken), Err(ReadError::Io { at: 0, .. })));
         let tiny = &[0; 100][..];
         assert!(matches!(Opened::open(&tiny), Err(ReadError::Unsupported(_))));

@@ -1,8 +1,8 @@
-//! Ranges of bytes.
+//! Byte ranges.
 
 use std::ops::Range;
 
-/// Sorted, without empty ones, and those that touch joined.
+/// Sorts ranges, removes empty ones, and joins those that touch or overlap.
 pub fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);
@@ -16,7 +16,7 @@ pub fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     merged
 }
 
-/// What is in `ranges` but not in `holes`; both are sorted and merged.
+/// Subtracts `holes` from `ranges`; both are sorted and merged.
 pub fn without(ranges: Vec<Range<u64>>, holes: &[Range<u64>]) -> Vec<Range<u64>> {
     if holes.is_empty() {
         return ranges;
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_that_touch_become_one() {
+    fn adjacent_ranges_are_merged() {
         assert_eq!(merged(vec![8..10, 0..4, 4..6, 7..7, 9..12]), [0..6, 8..12]);
     }
 }

@@ -1,4 +1,4 @@
-//! From a directory of the host to the [`Tree`] that a filesystem is made of.
+//! Builds the [`Tree`] for a new filesystem from a directory of the host.
 
 use super::bytes::is_zero;
 use super::tree::{Body, Content, Extent, Node, NodeId, Time, Tree};
@@ -10,41 +10,43 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// A directory's tree. Of every file the extents are places in the host's file, whose path is in `paths`.
+/// A directory's tree. A file's extents are ranges of the host's file, whose path is in `paths`.
 #[derive(Debug)]
 pub struct Scan {
     pub tree: Tree,
-    /// By [`NodeId`].
+    /// Paths on the host, indexed by [`NodeId`].
     pub paths: Vec<PathBuf>,
 }
 
-/// What the host did not give.
+/// A file of the host could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {tried} `{}`", path.display())]
 pub struct ScanError {
     pub path: PathBuf,
-    /// With a verb in front.
+    /// The failed operation, as the end of "could not …".
     pub tried: &'static str,
     #[source]
     pub source: io::Error,
 }
 
-/// Reads a directory in the order of names, so that nodes are numbered the same wherever it lies. No time is later than
-/// `epoch`, seconds since 1970; access, change and creation times are the modification's, since the host's say
-/// nothing about the content. Neither do most of its attributes, which are left out, and its holes: here every whole block
-/// of zeros is one, whether or not the host stores it.
+/// Scans a directory. Entries are visited in the order of their names, so that node numbers do not depend on the host's
+/// filesystem.
+///
+/// Timestamps are limited to `epoch`, in seconds since 1970. Access, change and creation times are set to the
+/// modification time, since those of the host are unrelated to the content. Most attributes of the host are left out
+/// for the same reason. Every whole block of zeros becomes a hole, whether or not the host stores it.
 pub fn scan(directory: &Path, epoch: i64) -> Result<Scan, ScanError> {
     look(directory, epoch, true)
 }
 
-/// The same without looking into files: they have no extents.
+/// Same as [`scan`], but does not read file contents: files have no extents.
 pub fn survey(directory: &Path, epoch: i64) -> Result<Scan, ScanError> {
     look(directory, epoch, false)
 }
 
 fn look(directory: &Path, epoch: i64, reads_files: bool) -> Result<Scan, ScanError> {
     let mut scan = Scan { tree: Tree::default(), paths: Vec::new() };
-    let metadata = directory.symlink_metadata().tried("look at", directory)?;
+    let metadata = directory.symlink_metadata().tried("stat", directory)?;
     let mut look = Look { epoch, reads_files, seen: HashMap::new() };
     visit(&mut scan, directory.to_owned(), &metadata, &mut look)?;
     Ok(scan)
@@ -53,11 +55,11 @@ fn look(directory: &Path, epoch: i64, reads_files: bool) -> Result<Scan, ScanErr
 struct Look {
     epoch: i64,
     reads_files: bool,
-    /// By device and inode: files of several names.
+    /// Nodes by the host's device and inode number, for files with hard links.
     seen: HashMap<(u64, u64), NodeId>,
 }
 
-/// Gives an error of the host its place.
+/// Adds the operation and the path to an I/O error.
 trait Tried<T> {
     fn tried(self, tried: &'static str, path: &Path) -> Result<T, ScanError>;
 }
@@ -116,13 +118,13 @@ fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -
         names.sort();
         for name in names {
             let child = path.join(&name);
-            let metadata = child.symlink_metadata().tried("look at", &child)?;
+            let metadata = child.symlink_metadata().tried("stat", &child)?;
             if metadata.is_dir() {
                 scan.tree.nodes[id].links += 1;
             }
             let child = visit(scan, child, &metadata, look)?;
             let Body::Directory(entries) = &mut scan.tree.nodes[id].body else {
-                unreachable!("it is a directory")
+                unreachable!("it was created as a directory")
             };
             entries.insert(name.as_bytes().to_vec(), child);
         }
@@ -130,13 +132,13 @@ fn visit(scan: &mut Scan, path: PathBuf, metadata: &Metadata, look: &mut Look) -
     Ok(id)
 }
 
-/// Bytes of which a file either has all or none: the usual size of a block.
+/// Granularity of holes, in bytes: the usual block size.
 const UNIT: u64 = 4096;
-/// How much of a file is held at a time, in bytes; a multiple of [`UNIT`].
+/// Read buffer in bytes; a multiple of [`UNIT`].
 const PIECE: u64 = 1 << 18;
 
-/// The ranges of a file that are not zeros, in whole units. Where the host has holes depends on its filesystem, so that
-/// they only tell what need not be read.
+/// The ranges of a file that contain nonzero bytes, in whole units. The host's holes depend on its filesystem, so they
+/// are only used to skip reads.
 fn extents(path: &Path, size: u64) -> io::Result<Vec<Extent>> {
     let mut extents: Vec<Extent> = Vec::new();
     if size == 0 {
@@ -148,7 +150,7 @@ fn extents(path: &Path, size: u64) -> io::Result<Vec<Extent>> {
     while at < size {
         let start = match seek(&file, SeekFrom::Data(at)) {
             Ok(start) => start,
-            // Nothing but hole up to the end.
+            // There are only holes up to the file's end.
             Err(rustix::io::Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
@@ -172,8 +174,8 @@ fn extents(path: &Path, size: u64) -> io::Result<Vec<Extent>> {
     Ok(extents)
 }
 
-/// Whether an attribute belongs to the content. The others are the host's own: labels of its SELinux, signatures of its
-/// IMA, settings of its filesystem.
+/// Whether an attribute belongs to the content. Others belong to the host: SELinux labels, IMA signatures, settings of
+/// its filesystem.
 pub(super) fn is_kept(name: &[u8]) -> bool {
     const KEPT: [&[u8]; 3] =
         [b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"];
@@ -205,31 +207,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_are_what_is_zero() {
+    fn blocks_of_zeros_become_holes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
         let mut bytes = vec![0; 1_000_001];
         for (range, byte) in [(0..1, 1), (8191..8193, 2), (600_000..900_000, 3), (1_000_000..1_000_001, 4)] {
             bytes[range].fill(byte);
         }
-        // Written zeros, no holes.
+        // Zeros that are written, without holes.
         std::fs::write(&path, &bytes).unwrap();
         let written = extents(&path, bytes.len() as u64).unwrap();
         let ranges: Vec<_> = written.iter().map(|extent| extent.at..extent.at + extent.length).collect();
         assert_eq!(ranges, [0..12_288, 598_016..901_120, 999_424..1_000_001]);
-        // The same with holes as large as they can be.
+        // The same content with the largest possible holes.
         let file = File::create(&path).unwrap();
         file.set_len(bytes.len() as u64).unwrap();
         for range in [0..1, 8191..8193, 600_000..900_000, 1_000_000..1_000_001] {
             file.write_all_at(&bytes[range.clone()], range.start as u64).unwrap();
         }
         assert_eq!(extents(&path, bytes.len() as u64).unwrap(), written);
-        // What was added while it was looked at does not count.
+        // Bytes that are appended after the size was read are ignored.
         assert_eq!(extents(&path, 5).unwrap(), [Extent { at: 0, from: 0, length: 5 }]);
     }
 
     #[test]
-    fn attributes_of_the_host_stay_there() {
+    fn host_attributes_are_not_copied() {
         for name in ["user.a", "security.capability", "system.posix_acl_default"] {
             assert!(is_kept(name.as_bytes()), "{name}");
         }
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_file() {
+    fn errors_name_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let error = scan(&directory.path().join("gone"), 0).unwrap_err();
         assert!(error.to_string().ends_with("/gone`"), "{error}");

@@ -1,18 +1,18 @@
-//! Reading a filesystem: positional, from a file, a part of one, or memory.
+//! Positional reads of a filesystem, from a file, a part of a file, or memory.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Bytes that can be read at any place.
+/// Bytes with random access.
 pub trait Source: Sync {
-    /// Fills the whole buffer from `offset` bytes after the start, or fails.
+    /// Fills the whole buffer from byte `offset` on, or fails.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// In bytes.
+    /// Size in bytes.
     fn size(&self) -> u64;
 
-    /// The first place from `offset` on that may hold anything but zeros; the size if there is none.
+    /// The first offset at or after `offset` that may be nonzero; the size if there is none.
     fn next_data(&self, offset: u64) -> u64 {
         offset
     }
@@ -23,7 +23,7 @@ pub struct Window<'a> {
     pub file: &'a File,
     /// Bytes from the file's start.
     pub offset: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
@@ -43,9 +43,9 @@ impl Source for Window<'_> {
     fn next_data(&self, offset: u64) -> u64 {
         match rustix::fs::seek(self.file, rustix::fs::SeekFrom::Data(self.offset.saturating_add(offset))) {
             Ok(at) => at.saturating_sub(self.offset).clamp(offset, self.size.max(offset)),
-            // Nothing but hole up to the end.
+            // There are only holes up to the file's end.
             Err(rustix::io::Errno::NXIO) => self.size.max(offset),
-            // Not every file knows its holes.
+            // `SEEK_DATA` is not supported by every file.
             Err(_) => offset,
         }
     }
@@ -67,7 +67,7 @@ impl Source for &[u8] {
 /// Why a filesystem could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Its bytes contradict themselves or the format.
+    /// The bytes contradict the format or each other.
     #[error("{structure} at byte {at} of the filesystem: {problem}")]
     Damaged {
         structure: String,
@@ -76,11 +76,11 @@ pub enum ReadError {
         /// What was found, and what was expected.
         problem: String,
     },
-    /// It may be fine, but this program does not know all of it.
+    /// A feature that this reader does not support; the filesystem may be fine.
     #[error("{0}")]
     Unsupported(String),
-    /// The host's.
-    #[error("could not write what was unpacked")]
+    /// An I/O error of the host while writing unpacked data.
+    #[error("could not write unpacked data")]
     Unpack {
         #[source]
         error: io::Error,

@@ -1,9 +1,8 @@
-//! What a filesystem holds, whichever it is: the common form that all readers give and all writers take.
+//! The contents of a filesystem, in a form common to all readers and writers.
 //!
-//! A [`Tree`] has everything of a filesystem but the bytes of its files, which stay where they are and are found by
-//! [`Extent`]s. Terms: a *node* is what a filesystem calls an inode; a directory's entries name nodes, so that hard links are
-//! two names of one node. Names, link targets and attributes are bytes: no encoding is promised by any of these
-//! filesystems.
+//! A [`Tree`] holds all metadata of a filesystem. File contents stay where they are and are referenced by [`Extent`]s.
+//! A *node* corresponds to an inode; directory entries refer to nodes, so hard links are two names of one node. Names,
+//! link targets and attributes are bytes, since none of these filesystems guarantees an encoding.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +15,14 @@ pub struct Tree {
 /// An index into [`Tree::nodes`].
 pub type NodeId = usize;
 
-/// The root directory's place.
+/// The root directory's index.
 pub const ROOT: NodeId = 0;
 
-/// Bytes of the longest path that a program can name, with the zero at its end. Readers refuse trees with longer ones:
-/// paths of directories in directories in directories would grow with the square of their number. Source: `PATH_MAX` in limits.h.
+/// Size of the longest path in bytes, with the terminating zero. Readers reject longer paths: the total length of the
+/// paths of nested directories would grow with the square of their number. Source: `PATH_MAX` in limits.h.
 pub(super) const PATH_MAX: usize = 4096;
 
-/// Bytes of the longest target of a symbolic link. Source: the same, without the zero.
+/// Length of the longest symbolic link target in bytes. Source: `PATH_MAX`, without the terminating zero.
 pub(super) const LINK_MAX: u64 = PATH_MAX as u64 - 1;
 
 /// The type bits of a mode. Source: inode(7).
@@ -38,7 +37,7 @@ pub mod mode {
     pub const SOCKET: u32 = 0o140_000;
 }
 
-/// A point in time since 1970, negative before it.
+/// A timestamp relative to 1970-01-01 UTC; negative seconds are before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
     pub seconds: i64,
@@ -48,30 +47,30 @@ pub struct Time {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// The filesystem's own number for it; 0 where it has none (vfat).
+    /// The filesystem's inode number; 0 if it has none (vfat).
     pub number: u64,
     /// File type and permission bits, as `st_mode` in stat(2).
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// How many names it has; for a directory 2 and one for each directory in it (btrfs: 1).
+    /// Number of hard links; for a directory 2 plus one for each subdirectory (btrfs: 1).
     pub links: u32,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
     pub accessed: Time,
     pub modified: Time,
     pub changed: Time,
-    /// Where the filesystem knows it.
+    /// `None` if the filesystem does not store it.
     pub created: Option<Time>,
-    /// Extended attributes by full name, such as `security.capability` or `system.posix_acl_access`; values in the
-    /// form of getxattr(2).
+    /// Extended attributes by full name, such as `security.capability` or `system.posix_acl_access`; values in the form
+    /// of getxattr(2).
     pub attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     pub body: Body,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Names without `.` and `..`, and what they name.
+    /// Entries without `.` and `..`.
     Directory(BTreeMap<Vec<u8>, NodeId>),
     File(Content),
     /// A symbolic link's target.
@@ -81,27 +80,27 @@ pub enum Body {
         major: u32,
         minor: u32,
     },
-    /// A pipe or a socket.
+    /// A FIFO or a socket.
     Other,
 }
 
 /// Where a file's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Ranges in the order of the file; what is in none of them, up to the file's size, reads as zeros.
+    /// Ranges in the order of the file. Bytes outside of them read as zeros, up to the file's size.
     Extents(Vec<Extent>),
-    /// The bytes themselves: files that lie inside the filesystem's own structures.
+    /// The bytes themselves, for files stored inside the filesystem's own structures.
     Inline(Vec<u8>),
-    /// Bytes that this program cannot read, and why, such as a compressed extent.
+    /// Contents that cannot be read, such as a compressed extent, and the reason.
     Unreadable(String),
 }
 
-/// A range of a file. All numbers are bytes.
+/// A range of a file. All numbers are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// From the file's start.
+    /// Offset in the file.
     pub at: u64,
-    /// From the filesystem's start.
+    /// Offset in the filesystem.
     pub from: u64,
     pub length: u64,
 }

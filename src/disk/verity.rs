@@ -1,4 +1,4 @@
-//! dm-verity: a hash tree for the blocks of a filesystem. The kernel's command line has its root hash. Source: the
+//! dm-verity: a hash tree for the blocks of a filesystem. The root hash is on the kernel's command line. Source: the
 //! DMVerity page of cryptsetup's wiki; Linux, Documentation/admin-guide/device-mapper/verity.rst.
 
 use super::bytes::{damaged, joined, read, u16_at, u32_at};
@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256, Sha512};
 
 const SUPERBLOCK: usize = 512;
 const SIGNATURE: &[u8; 8] = b"verity\0\0";
-/// The only type that is still made: the salt comes before the data.
+/// The hash type that current tools create: the salt is hashed before the data.
 const NORMAL: u32 = 1;
-/// Data blocks that are read at once.
+/// Number of data blocks per read.
 const AT_ONCE: u64 = 64;
 
 #[derive(Clone, Copy)]
@@ -26,7 +26,7 @@ impl Algorithm {
         }
     }
 
-    /// In bytes.
+    /// Size in bytes.
     fn size(self) -> u64 {
         match self {
             Algorithm::Sha256 => 32,
@@ -50,11 +50,11 @@ impl<'a> Verity<'a> {
         let bytes = read(source, 0, SUPERBLOCK)?;
         let fault = |at: u64, problem: String| damaged("verity superblock", at, problem);
         if bytes[..8] != *SIGNATURE {
-            return Err(fault(0, "there is no superblock of dm-verity".to_owned()));
+            return Err(fault(0, "no dm-verity superblock found".to_owned()));
         }
         let (version, kind) = (u32_at(&bytes, 8), u32_at(&bytes, 12));
         if (version, kind) != (1, NORMAL) {
-            return Err(ReadError::Unsupported(format!("dm-verity of version {version}, type {kind}")));
+            return Err(ReadError::Unsupported(format!("dm-verity version {version}, hash type {kind}")));
         }
         let name = bytes[32..64].split(|byte| *byte == 0).next().unwrap_or_default();
         let algorithm = match name {
@@ -62,28 +62,28 @@ impl<'a> Verity<'a> {
             b"sha512" => Algorithm::Sha512,
             name => {
                 let name = String::from_utf8_lossy(name);
-                return Err(ReadError::Unsupported(format!("dm-verity with {name}")));
+                return Err(ReadError::Unsupported(format!("dm-verity hash algorithm {name}")));
             }
         };
         let (data_block, hash_block) = (u64::from(u32_at(&bytes, 64)), u64::from(u32_at(&bytes, 68)));
         for size in [data_block, hash_block] {
             if !(512..=1 << 16).contains(&size) || !size.is_power_of_two() {
-                return Err(fault(64, format!("blocks of {size} bytes")));
+                return Err(fault(64, format!("block size of {size} bytes")));
             }
         }
         let (data_blocks, salt) =
             (joined(u32_at(&bytes, 72), u32_at(&bytes, 76)), usize::from(u16_at(&bytes, 80)));
         if salt > 256 || data_blocks == 0 || data_blocks.checked_mul(data_block).is_none() {
-            return Err(fault(72, format!("{data_blocks} data blocks, and a salt of {salt} bytes")));
+            return Err(fault(72, format!("{data_blocks} data blocks, salt of {salt} bytes")));
         }
         let salt = bytes[88..88 + salt].to_vec();
         Ok(Verity { source, algorithm, data_block, hash_block, data_blocks, salt })
     }
 
-    /// Checks all data blocks against the hash tree, and the tree against the root hash. Returns the first mismatch.
+    /// Verifies all data blocks against the hash tree, and the tree against the root hash. Returns the first mismatch.
     ///
     /// # Errors
-    /// The tree or the data end too early, or the host did not give what they hold.
+    /// The tree or the data is truncated, or reading failed.
     pub fn check(&self, data: &dyn Source, root: &[u8]) -> Result<Option<String>, ReadError> {
         let end = self.data_blocks * self.data_block;
         if end > data.size() {
@@ -91,15 +91,15 @@ impl<'a> Verity<'a> {
             return Err(damaged("verity superblock", 72, problem));
         }
         let per_block = self.hash_block / self.algorithm.size();
-        // From the digests of the data up.
+        // Levels from the data blocks up.
         let mut levels = vec![self.data_blocks.div_ceil(per_block)];
-        while self.data_blocks > 1 && *levels.last().expect("it has one") > 1 {
-            levels.push(levels.last().expect("it has one").div_ceil(per_block));
+        while self.data_blocks > 1 && *levels.last().expect("levels starts with one element") > 1 {
+            levels.push(levels.last().expect("levels starts with one element").div_ceil(per_block));
         }
         if self.data_blocks == 1 {
             levels.clear();
         }
-        // The topmost is first, behind the superblock.
+        // The topmost level is stored first, after the superblock.
         let first = (SUPERBLOCK as u64).div_ceil(self.hash_block);
         let place = |level: usize| first + levels[level + 1..].iter().sum::<u64>();
         let blocks = first + levels.iter().sum::<u64>();
@@ -129,7 +129,8 @@ impl<'a> Verity<'a> {
         Ok((own != root).then(|| "root hash mismatch".to_owned()))
     }
 
-    /// The first of `count` blocks from block `from` on whose digest is not the one in the blocks from `place` on.
+    /// The index of the first of `count` blocks, starting at block `from`, whose digest differs from the one stored in
+    /// the hash blocks from `place` on.
     fn differing(
         &self,
         below: &dyn Source,
@@ -167,7 +168,7 @@ mod tests {
     use crate::disk::{has_judge, judge};
     use proptest::prelude::*;
 
-    /// Data and tree as veritysetup makes them, and the topmost digest.
+    /// Data, the hash tree as veritysetup writes it, and the root hash.
     fn made(blocks: usize, args: &[&str]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
         if !has_judge("veritysetup") {
             return None;
@@ -178,14 +179,15 @@ mod tests {
         std::fs::write(&data, &bytes).unwrap();
         let output = judge("veritysetup").arg("format").args(args).args([&data, &tree]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said = String::from_utf8(output.stdout).unwrap();
-        let root = said.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
+        let messages = String::from_utf8(output.stdout).unwrap();
+        let root =
+            messages.lines().find_map(|line| line.strip_prefix("Root hash:")).unwrap().trim().to_owned();
         let root = (0..root.len()).step_by(2).map(|at| u8::from_str_radix(&root[at..at + 2], 16).unwrap());
         Some((bytes, std::fs::read(tree).unwrap(), root.collect()))
     }
 
     #[test]
-    fn what_veritysetup_makes_is_right_until_it_is_changed() {
+    fn changes_to_veritysetup_output_are_detected() {
         for (blocks, args) in [
             (1, &[][..]),
             (2, &[]),
@@ -203,10 +205,10 @@ mod tests {
             assert_eq!(check(&data, &tree, &root), None, "{blocks} {args:?}");
             let last = data.len() - 1;
             data[last] ^= 1;
-            let said = check(&data, &tree, &root).unwrap_or_default();
+            let messages = check(&data, &tree, &root).unwrap_or_default();
             assert!(
-                said.contains(&format!("byte {}", last / 4096 * 4096)) || blocks == 1,
-                "{blocks} {args:?}: {said}"
+                messages.contains(&format!("byte {}", last / 4096 * 4096)) || blocks == 1,
+                "{blocks} {args:?}: {messages}"
             );
             data[last] ^= 1;
             if blocks > 1 {
@@ -223,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 504)) {
+        fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 504)) {
             let bytes = [&SIGNATURE[..], &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &bytes].concat();
             if let Ok(verity) = Verity::open(&&bytes[..]) {
                 let _ = verity.check(&&bytes[..], &[0; 32]);

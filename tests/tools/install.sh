@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what ister's tests compare it with, into target/tools: a JSON Schema validator and clients from PyPI, another
-# validator from npm. Nothing is installed twice; without python3 or npm the tests that need them are skipped visibly.
+# Installs the programs that the tests compare ister with into target/tools: JSON Schema validators and other
+# independent implementations from PyPI and npm. Installed versions are reused. Tests that need a missing program are
+# skipped visibly.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tools=$here/../../target/tools
@@ -16,7 +17,7 @@ if ! cmp -s "$here/package.json" "$tools/node/installed.json"; then
     rm -rf "$tools/node"
     mkdir -p "$tools/node"
     cp "$here/package.json" "$tools/node/"
-    # Nothing is compiled: what npm's packages bring of C++ has a stand-in here.
+    # Native modules are not compiled: the C++ package re2 is replaced by a stub.
     npm install --loglevel=error --ignore-scripts --no-audit --no-fund --no-package-lock --prefix "$tools/node"
     rm -rf "$tools/node/node_modules/re2"
     cp -R "$here/re2" "$tools/node/node_modules/"

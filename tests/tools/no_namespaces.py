@@ -1,4 +1,4 @@
-"""Runs a program that may not unshare anything, as in a container with a strict seccomp profile."""
+"""Runs a program with unshare(2) denied, as in a container with a strict seccomp profile."""
 
 import ctypes
 import os

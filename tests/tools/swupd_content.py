@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes swupd content of a tree: manifests, packs, full files, signatures. For tests; shares nothing with ister.
+"""Creates swupd content from a tree: manifests, packs, full files, signatures. For tests; shares no code with ister.
 
     swupd_content.py WWW VERSION TREE KEYS [--format N] [--previous N] [--bundle NAME=PATH,...]... [--include NAME=NAME,...]
                      [--full-files] [--gzip]
 
-WWW is the directory that becomes the content URL. KEYS holds key.pem and cert.pem; they are made if they are not there. Each
---bundle takes the entries at and below its paths (relative, no slash in front) out of os-core, which has the rest and is
-included by all others.
+WWW is the directory behind the content URL. KEYS contains key.pem and cert.pem; they are created if they do not exist. Each
+--bundle moves the entries at and below its paths (relative, without a leading slash) out of os-core. os-core contains the
+rest, and all other bundles include it.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Entry:
     def add_to(self, tar, name):
         info = tarfile.TarInfo(name)
         info.mode, info.uid, info.gid, info.mtime = self.mode, self.uid, self.gid, self.mtime
-        # A name that no host knows by this number: only numbers may count.
+        # A name that does not match the number on any host: only the numbers may be used.
         info.uname = info.gname = "somebody"
         if self.letter == b"L":
             info.type, info.linkname = tarfile.SYMTYPE, os.fsdecode(self.target)
@@ -120,7 +120,7 @@ def main():
     parser.add_argument("--bundle", action="append", default=[])
     parser.add_argument("--include", action="append", default=[])
     parser.add_argument("--full-files", action="store_true")
-    parser.add_argument("--gzip", action="store_true", help="packs by gzip: larger, and made in a tenth of the time")
+    parser.add_argument("--gzip", action="store_true", help="compress packs with gzip: larger, but ten times as fast")
     args = parser.parse_args()
     make_keys(args.keys)
     directory = os.path.join(args.www, str(args.version))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lists a tree: path, type, mode, owner, group, size, sha256, link target; a line each, sorted by path bytes."""
+"""Lists a tree, one entry per line: path, type, mode, owner, group, size, sha256, link target. Sorted by path bytes."""
 
 import hashlib
 import os

@@ -1,20 +1,20 @@
-# Plays a transcript on the first serial port: what follows the boot sector is a script.
+# Plays a transcript on the first serial port. The script for it follows the boot sector.
 #
-# It begins with a table of 16-bit offsets: where to go on after no reset, one, two, ... Then orders:
-#   0             the end
-#   1 LENGTH TEXT prints
-#   2 TICKS       waits, 18.2 ticks a second
-#   3             waits for Enter
-#   4             resets the machine, once the count of resets in CMOS has been raised
-#   5             switches the machine off (ICH9: PM1a_CNT at 0x604)
+# The script starts with a table of 16-bit offsets: where to continue after 0, 1, 2, ... resets. Then commands:
+#   0             halt
+#   1 LENGTH TEXT print
+#   2 TICKS       wait, 18.2 ticks per second
+#   3             wait for Enter
+#   4             increment the reset counter in CMOS and reset the machine
+#   5             power the machine off (ICH9: PM1a_CNT at 0x604)
 #
 # Source: RBIL, int 13h function 42h; 16550 data sheet; Intel ICH9 data sheet, 13.8.3 and 13.7.5.
 
         .code16
         .globl _start
         .equ    PORT, 0x3f8
-        .equ    RESETS, 0x74            # a CMOS cell that SeaBIOS leaves alone
-        .equ    SCRIPT, 0x1000          # the segment
+        .equ    RESETS, 0x74            # a CMOS cell that SeaBIOS does not use
+        .equ    SCRIPT, 0x1000          # segment of the script
 
 _start: cli
         xorw    %ax, %ax
@@ -27,7 +27,8 @@ _start: cli
         movb    $0x42, %ah
         int     $0x13
         jc      halt
-        # SeaBIOS looks at the port with every tick, and would take what was typed. Source: SeaBIOS, src/sercon.c.
+        # Replace the tick handler: that of SeaBIOS polls the port and would consume the input. Source: SeaBIOS,
+        # src/sercon.c.
         cli
         movw    $tick, %es:0x20
         movw    $0, %es:0x22
@@ -41,7 +42,7 @@ _start: cli
         movw    %ax, %bx
         shlw    $1, %bx
         movw    (%bx), %si
-        # SeaBIOS prints the end of its own line with the next tick.
+        # SeaBIOS prints the end of its last line at the next tick.
         movw    $3, %cx
         jmp     wait
 
@@ -82,7 +83,7 @@ wait:   jcxz    next
         loop    1b
         jmp     next
 
-# Asleep between ticks: one that only asks its port leaves QEMU's other thread, which brings what was typed, little time.
+# Sleep between ticks: busy polling would leave little time to QEMU's other thread, which delivers the input.
 enter:  movw    $PORT + 5, %dx
         inb     %dx, %al
         testb   $1, %al

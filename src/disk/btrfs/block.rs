@@ -1,4 +1,4 @@
-//! One tree block: its checked form for reading.
+//! Parsing and validation of a tree block.
 
 use super::bytes::In;
 use super::format::{Key, MAX_LEVEL};
@@ -6,16 +6,17 @@ use super::superblock::{Root, Superblock};
 
 /// Bytes before the items or pointers.
 pub(super) const HEADER: usize = 101;
-/// Bytes of an item's entry in a leaf: key, offset, size.
+/// Size of an item in a leaf in bytes: key, offset, size.
 pub(super) const ITEM: usize = Key::SIZE + 8;
-/// Bytes of a pointer in an inner block: key, address, generation.
+/// Size of a pointer in an inner block in bytes: key, address, generation.
 pub(super) const POINTER: usize = Key::SIZE + 16;
-/// Header flags: the block was written (bit 0), its references are of the second form (revision 1 in the top byte).
+/// Header flags: the block was written (bit 0), and uses the second form of back references (revision 1 in the top
+/// byte).
 pub(super) const FLAGS: u64 = 1 | 1 << 56;
 
-/// What is in a block, after its checks.
+/// The validated contents of a block.
 pub(super) enum Entries {
-    /// Keys, and the range of the value's bytes in the block.
+    /// Keys, and the range of each value in the block.
     Leaf(Vec<(Key, std::ops::Range<usize>)>),
     Inner(Vec<(Key, Root)>),
 }
@@ -40,18 +41,18 @@ impl Header {
     }
 }
 
-/// Checks a block whose checksum is right against what its parent says of it, and gives its entries. `Err` says what
-/// is wrong.
+/// Compares a block, whose checksum is valid, with its parent's pointer and returns its entries. The error is the
+/// reason.
 pub(super) fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Result<Entries, String> {
-    let header = Header::parse(block).ok_or("it is too short")?;
+    let header = Header::parse(block).ok_or("too short")?;
     if header.address != expected.address {
-        return Err(format!("it says that it lies at logical byte {}", header.address));
+        return Err(format!("the header has the logical address {}", header.address));
     }
     if header.level != expected.level || header.level >= MAX_LEVEL {
-        return Err(format!("its level is {}, expected {}", header.level, expected.level));
+        return Err(format!("the level is {}, expected {}", header.level, expected.level));
     }
     if header.generation != expected.generation {
-        return Err(format!("its generation is {}, expected {}", header.generation, expected.generation));
+        return Err(format!("the generation is {}, expected {}", header.generation, expected.generation));
     }
     let fsid = if superblock.incompat & super::format::incompat::METADATA_UUID == 0 {
         superblock.fsid
@@ -59,7 +60,7 @@ pub(super) fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Re
         superblock.metadata_uuid
     };
     if block[32..48] != *fsid.as_bytes() {
-        return Err("it belongs to another filesystem".into());
+        return Err("the block belongs to another filesystem".into());
     }
     let content = &block[HEADER..];
     let entries = if header.level == 0 {
@@ -67,13 +68,13 @@ pub(super) fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Re
     } else {
         inner(content, header.items as usize, header.level - 1).map(Entries::Inner)
     };
-    let entries = entries.ok_or_else(|| "its items lie outside of it or overlap".to_owned())?;
+    let entries = entries.ok_or_else(|| "items are outside the block or overlap".to_owned())?;
     let keys: Vec<Key> = match &entries {
         Entries::Leaf(items) => items.iter().map(|(key, _)| *key).collect(),
         Entries::Inner(children) => children.iter().map(|(key, _)| *key).collect(),
     };
     if !keys.is_sorted_by(|one, next| one < next) {
-        return Err("its keys are not in order".into());
+        return Err("keys are not in order".into());
     }
     Ok(entries)
 }
@@ -84,7 +85,7 @@ fn leaf(content: &[u8], count: usize) -> Option<Vec<(Key, std::ops::Range<usize>
         return None;
     }
     let mut items = Vec::with_capacity(count);
-    // Values lie without gaps, from the end of the block: so no byte is part of two of them.
+    // Values are stored without gaps from the end of the block, so no byte belongs to two of them.
     let mut end = content.len();
     for _ in 0..count {
         let key = Key::parse(&mut input)?;

@@ -1,4 +1,4 @@
-//! Little-endian fields one after the other, as all of btrfs's structures are: [`Out`] makes them, [`In`] takes them apart.
+//! Sequential little-endian fields, as used in all structures of btrfs: [`Out`] writes them, [`In`] reads them.
 
 /// Bytes under construction.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Out {
     }
 }
 
-/// Bytes yet to be read. Every method gives `None` when too few are left.
+/// The remaining bytes. All methods return `None` if too few bytes are left.
 #[derive(Clone, Copy)]
 pub(super) struct In<'a>(pub &'a [u8]);
 

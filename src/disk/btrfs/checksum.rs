@@ -1,4 +1,4 @@
-//! The checksums of superblocks, tree blocks and data sectors.
+//! Checksums of superblocks, tree blocks and data sectors.
 
 use sha2::Digest;
 use std::hash::Hasher;
@@ -32,7 +32,7 @@ impl ChecksumType {
         }
     }
 
-    /// In bytes.
+    /// Size in bytes.
     pub(super) fn size(self) -> usize {
         match self {
             ChecksumType::Crc32c => 4,
@@ -41,7 +41,7 @@ impl ChecksumType {
         }
     }
 
-    /// The checksum, with zeros after its [`size`](Self::size).
+    /// The checksum, padded with zeros after its [`size`](Self::size).
     pub(super) fn of(self, bytes: &[u8]) -> [u8; 32] {
         let mut sum = [0; 32];
         match self {
@@ -60,7 +60,7 @@ impl ChecksumType {
     }
 }
 
-/// CRC-32C as the kernel's `crc32c()` has it: from a seed, without the inversions before and after.
+/// The kernel's `crc32c()`: starts from a seed, without the inversions before and after.
 pub(super) fn raw_crc32c(seed: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, bytes)
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_the_kernel() {
+    fn checksums_match_the_kernel() {
         let hex = |kind: ChecksumType| -> String {
             kind.of(b"abc")[..kind.size()].iter().map(|byte| format!("{byte:02x}")).collect()
         };

@@ -1,4 +1,4 @@
-//! Chunks: the map from logical to physical addresses.
+//! Chunks: the mapping from logical to physical addresses.
 
 use super::bytes::{In, Out};
 use super::format::{Key, STRIPE_LENGTH, kind, object, profile};
@@ -6,21 +6,21 @@ use super::superblock::{Device, OFFSETS, SYSTEM_CHUNKS_AT, Superblock};
 use crate::disk::source::ReadError;
 use std::collections::BTreeMap;
 
-/// A range of logical addresses, and the physical ranges that each hold all of it.
+/// A range of logical addresses, and the physical ranges that each contain a full copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
     /// Logical address.
     pub start: u64,
-    /// In bytes.
+    /// Length in bytes.
     pub length: u64,
     /// See [`profile`].
     pub flags: u64,
-    /// Physical addresses: one under `single`, two under `DUP`.
+    /// Physical addresses: one for `single`, two for `DUP`.
     pub copies: Vec<u64>,
 }
 
 impl Chunk {
-    /// The value of a CHUNK_ITEM. The caller has checked nothing; `total` is the filesystem's size in bytes.
+    /// Parses the untrusted value of a CHUNK_ITEM; `total` is the filesystem's size in bytes.
     fn parse(start: u64, input: &mut In, total: u64) -> Option<Result<Chunk, ReadError>> {
         let (length, _owner, _stripe, flags) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
         input.skip(12)?;
@@ -66,38 +66,38 @@ impl Chunk {
         Key::new(object::FIRST_CHUNK, kind::CHUNK_ITEM, self.start)
     }
 
-    /// Logical address of the first byte after it.
+    /// Logical address of the first byte after the chunk.
     pub(super) fn end(&self) -> u64 {
         self.start + self.length
     }
 }
 
-/// All chunks that are known, by logical address.
+/// All known chunks by logical address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chunks(BTreeMap<u64, Chunk>);
 
 impl Chunks {
-    /// Those that the superblock holds, with which the chunk tree can be read.
+    /// The chunks in the superblock, which are needed to read the chunk tree.
     pub(super) fn of_superblock(superblock: &Superblock) -> Result<Chunks, ReadError> {
         let mut chunks = Chunks::default();
         let mut input = In(&superblock.system_chunks);
         while !input.is_empty() {
             let at = SYSTEM_CHUNKS_AT + (superblock.system_chunks.len() - input.0.len()) as u64;
             let key =
-                Key::parse(&mut input).ok_or_else(|| damaged(at, "its system chunk array ends early"))?;
+                Key::parse(&mut input).ok_or_else(|| damaged(at, "the system chunk array is truncated"))?;
             if key.kind != kind::CHUNK_ITEM {
-                return Err(damaged(at, "its system chunk array holds something other than a chunk"));
+                return Err(damaged(at, "the system chunk array contains an item that is not a chunk"));
             }
             chunks.add(key.offset, &mut input, at, superblock.total)?;
         }
         Ok(chunks)
     }
 
-    /// Adds the chunk of a CHUNK_ITEM, which lies at the physical byte `at`. It must not overlap another one; the same one
-    /// twice is fine.
+    /// Adds the chunk of a CHUNK_ITEM at the physical byte `at`. It must not overlap another chunk; adding the same
+    /// chunk again is allowed.
     pub(super) fn add(&mut self, start: u64, input: &mut In, at: u64, total: u64) -> Result<(), ReadError> {
         let chunk = Chunk::parse(start, input, total)
-            .ok_or_else(|| damaged(at, format!("the chunk at logical byte {start} is not sound")))??;
+            .ok_or_else(|| damaged(at, format!("the chunk at logical byte {start} is invalid")))??;
         if self.0.get(&start) == Some(&chunk) {
             return Ok(());
         }
@@ -113,12 +113,12 @@ impl Chunks {
         self.0.values()
     }
 
-    /// The chunk that holds a logical address.
+    /// The chunk that contains a logical address.
     pub(super) fn at(&self, logical: u64) -> Option<&Chunk> {
         self.0.range(..=logical).next_back().map(|(_, chunk)| chunk).filter(|chunk| logical < chunk.end())
     }
 
-    /// The chunk that holds a physical address, and the logical address.
+    /// The chunk that contains a physical address, and the logical address.
     pub(super) fn at_physical(&self, physical: u64) -> Option<(&Chunk, u64)> {
         self.0.values().find_map(|chunk| {
             let holds = |copy: &&u64| (**copy..**copy + chunk.length).contains(&physical);
@@ -127,10 +127,11 @@ impl Chunks {
         })
     }
 
-    /// The physical places of a logical range: for each chunk that it touches the number of bytes and each copy.
+    /// The physical locations of a logical range: for each chunk, the number of bytes and every copy.
     pub(super) fn map(&self, logical: u64, length: u64) -> Result<Vec<Mapped>, ReadError> {
-        // Whoever names them may lie anywhere; the superblock leads to what should hold them.
-        let unmapped = || damaged(OFFSETS[0], format!("no chunk holds logical bytes {logical} + {length}"));
+        // The reference may be anywhere; report the superblock, from which the chunks are found.
+        let unmapped =
+            || damaged(OFFSETS[0], format!("no chunk contains the logical bytes {logical} + {length}"));
         let end = logical.checked_add(length).ok_or_else(unmapped)?;
         let mut pieces = Vec::new();
         let mut at = logical;
@@ -145,10 +146,10 @@ impl Chunks {
     }
 }
 
-/// A range that lies in one chunk.
+/// A part of a range that is inside one chunk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mapped {
-    /// In bytes.
+    /// Length in bytes.
     pub length: u64,
     /// Physical addresses.
     pub copies: Vec<u64>,

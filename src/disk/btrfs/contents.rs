@@ -14,11 +14,11 @@ use crate::disk::scan::Scan;
 use crate::disk::tree::{Body, Node, NodeId, ROOT, Time, mode};
 use std::collections::BTreeMap;
 
-/// The index of the first name in a directory; 0 and 1 stand for `.` and `..`. Source: `BTRFS_DIR_START_INDEX`.
+/// The index of the first name in a directory; 0 and 1 are reserved for `.` and `..`. Source: `BTRFS_DIR_START_INDEX`.
 const FIRST_INDEX: u64 = 2;
-/// Names of one node. Source: `BTRFS_LINK_MAX`.
+/// Most names of a node. Source: `BTRFS_LINK_MAX`.
 const MAX_LINKS: usize = 65_535;
-/// Bytes. Source: `BTRFS_NAME_LEN`.
+/// Longest name in bytes. Source: `BTRFS_NAME_LEN`.
 const MAX_NAME: usize = 255;
 
 /// A name of a node.
@@ -28,12 +28,12 @@ struct Name<'n> {
     name: &'n [u8],
 }
 
-/// The number of a node: the root directory has the first, the others follow in the scan's order.
+/// The inode number of a node: the root directory has the first, the others follow in the order of the scan.
 pub(super) fn number(node: NodeId) -> u64 {
     object::FIRST_FREE + node as u64
 }
 
-/// All items, sorted. The pieces are those of all nodes, in their order.
+/// All items, sorted. `pieces` are those of all nodes, in the order of nodes.
 pub(super) fn items(
     scan: &Scan,
     storages: &[Storage],
@@ -64,7 +64,7 @@ fn names(scan: &Scan) -> Result<Vec<Vec<Name<'_>>>, WriteError> {
         let Body::Directory(entries) = &node.body else { continue };
         for (index, (name, child)) in (FIRST_INDEX..).zip(entries) {
             if name.len() > MAX_NAME {
-                return Err(WriteError::node(&scan.paths[*child], "its name is longer than 255 bytes"));
+                return Err(WriteError::node(&scan.paths[*child], "name is longer than 255 bytes"));
             }
             names[*child].push(Name { directory, index, name });
         }
@@ -72,7 +72,7 @@ fn names(scan: &Scan) -> Result<Vec<Vec<Name<'_>>>, WriteError> {
     Ok(names)
 }
 
-/// Makes the items of one node.
+/// Builds the items of one node.
 struct Maker<'m> {
     scan: &'m Scan,
     superblock: &'m Superblock,
@@ -104,14 +104,14 @@ impl Maker<'_> {
         };
         let device = match self.node.body {
             Body::Device { major, minor } => encode_device(major, minor)
-                .ok_or_else(|| self.problem(format!("the device number {major}:{minor} is too large")))?,
+                .ok_or_else(|| self.problem(format!("device number {major}:{minor} is too large")))?,
             _ => 0,
         };
         let bytes = match storage {
             Storage::Inline(bytes) => bytes.len() as u64,
             Storage::Ranges(_) => pieces.iter().map(|piece| piece.length).sum(),
         };
-        // btrfs does not count the directories in a directory.
+        // btrfs does not count subdirectories as links.
         let links = if matches!(self.node.body, Body::Directory(_)) { 1 } else { names.len() as u32 };
         let created = self.node.created.unwrap_or(modified);
         let inode = Inode {
@@ -132,7 +132,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// INODE_REF holds a directory's names of the node as long as they fit, INODE_EXTREF the others.
+    /// INODE_REF holds a directory's names of the node as long as they fit, INODE_EXTREF holds the rest.
     fn references(&mut self, names: &[Name]) -> Result<(), WriteError> {
         if self.id == ROOT {
             let parent = object::FIRST_FREE;
@@ -140,7 +140,9 @@ impl Maker<'_> {
             return Ok(());
         }
         if names.len() > MAX_LINKS {
-            return Err(self.problem(format!("it has {} names, btrfs allows {MAX_LINKS}", names.len())));
+            return Err(
+                self.problem(format!("{} hard links, but btrfs supports at most {MAX_LINKS}", names.len()))
+            );
         }
         let mut plain: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut extended: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -154,9 +156,7 @@ impl Maker<'_> {
                 let value = extended.entry(extref_hash(parent, name)).or_default();
                 value.extend(encode_extended_reference(parent, *index, name));
             } else {
-                return Err(
-                    self.problem("it has more names in a directory than fit without the feature extref")
-                );
+                return Err(self.problem("too many hard links in one directory without the feature extref"));
             }
         }
         for (parent, value) in plain {
@@ -164,7 +164,7 @@ impl Maker<'_> {
         }
         for (hash, value) in extended {
             if value.len() > self.max_value() {
-                return Err(self.problem(format!("too many of its names have the hash {hash:#x}")));
+                return Err(self.problem(format!("too many hard links with the name hash {hash:#x}")));
             }
             self.push(kind::INODE_EXTREF, hash, value);
         }
@@ -205,7 +205,7 @@ impl Maker<'_> {
         }
         for (hash, value) in by_hash {
             if value.len() > self.max_value() {
-                return Err(self.problem(format!("too many names in it have the hash {hash:#x}")));
+                return Err(self.problem(format!("too many entries with the name hash {hash:#x}")));
             }
             self.push(kind::DIR_ITEM, hash, value);
         }
@@ -217,9 +217,9 @@ impl Maker<'_> {
             let room = self.max_value() - file_extent::HEADER;
             if bytes.len() > room {
                 let length = bytes.len();
-                return Err(
-                    self.problem(format!("the link's target has {length} bytes, but {room} fit into a node"))
-                );
+                return Err(self.problem(format!(
+                    "the symbolic link's target has {length} bytes, but only {room} fit into a node"
+                )));
             }
             self.push(kind::EXTENT_DATA, 0, encode_inline(GENERATION, bytes));
             return Ok(());
@@ -257,7 +257,7 @@ fn entry_type(node: &Node) -> u8 {
     }
 }
 
-/// The items of a tree that holds nothing but an empty root directory.
+/// The items of a tree that contains only an empty root directory.
 pub(super) fn empty_tree(seconds: i64) -> Vec<Item> {
     let time = Time { seconds, nanoseconds: 0 };
     let inode = Inode {

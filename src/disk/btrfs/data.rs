@@ -1,4 +1,4 @@
-//! The bytes of files: which of them go where, and copying them.
+//! File contents: how they are stored, and copying them.
 
 use super::chunk::Chunks;
 use super::format::MAX_EXTENT;
@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Larger files are not stored inline. Source: `BTRFS_DEFAULT_MAX_INLINE`.
+/// Largest file that is stored inline, in bytes. Source: `BTRFS_DEFAULT_MAX_INLINE`.
 const MAX_INLINE: u64 = 2048;
 
-/// Bytes that are read and written at once; a multiple of every sector size.
+/// Copy buffer in bytes; a multiple of every sector size.
 const BUFFER: u64 = 1 << 20;
 
 /// How a node's content is stored.
@@ -23,23 +23,23 @@ const BUFFER: u64 = 1 << 20;
 pub(super) enum Storage {
     /// In its EXTENT_DATA item.
     Inline(Vec<u8>),
-    /// These ranges of the file as extents: whole sectors, sorted, with holes between them.
+    /// As extents for these ranges of the file: whole sectors, sorted, with holes between them.
     Ranges(Vec<Range<u64>>),
 }
 
-/// A piece of a file that is one extent.
+/// A piece of a file that becomes one extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub node: NodeId,
-    /// Bytes from the file's start.
+    /// Offset in the file in bytes.
     pub at: u64,
     /// Logical address.
     pub logical: u64,
-    /// In bytes, a multiple of the sector size.
+    /// Length in bytes, a multiple of the sector size.
     pub length: u64,
 }
 
-/// Decides for each node, and reads what is stored inline.
+/// Chooses the storage of each node, and reads the contents that are stored inline.
 pub(super) fn storages(scan: &Scan, sector: u32) -> Result<Vec<Storage>, WriteError> {
     scan.tree.nodes.iter().zip(&scan.paths).map(|(node, path)| storage(node, path, sector)).collect()
 }
@@ -49,11 +49,11 @@ fn storage(node: &Node, path: &Path, sector: u32) -> Result<Storage, WriteError>
         Body::Link(target) => return Ok(Storage::Inline(target.clone())),
         Body::File(Content::Extents(extents)) => extents,
         Body::File(_) => {
-            return Err(WriteError::node(path, "its content is not that of a file of the host"));
+            return Err(WriteError::node(path, "the content is not in a file of the host"));
         }
         _ => return Ok(Storage::Ranges(Vec::new())),
     };
-    // Holes stay holes; the kernel stores nothing inline that fills a sector.
+    // Holes are preserved. The kernel stores no files inline that fill a sector.
     if !extents.is_empty() && node.size <= MAX_INLINE && node.size < sector.into() {
         let mut bytes = vec![0; node.size as usize];
         let mut source = SourceFile::open(path)?;
@@ -74,7 +74,7 @@ fn storage(node: &Node, path: &Path, sector: u32) -> Result<Storage, WriteError>
     Ok(Storage::Ranges(ranges))
 }
 
-/// Bytes that all extents take.
+/// Total size of all extents in bytes.
 pub(super) fn total(storages: &[Storage]) -> u64 {
     let length = |storage: &Storage| match storage {
         Storage::Inline(_) => 0,
@@ -83,8 +83,8 @@ pub(super) fn total(storages: &[Storage]) -> u64 {
     storages.iter().map(length).sum()
 }
 
-/// Cuts the files' ranges into extents, which follow each other from [`Layout::data`] on: none longer than the kernel
-/// would make it, none in two chunks.
+/// Splits the files' ranges into extents, which are placed one after the other from [`Layout::data`] on. As in the
+/// kernel, extents are at most [`MAX_EXTENT`] long and do not cross chunks.
 pub(super) fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
     let mut chunk_ends = layout.chunks.iter().map(|chunk| chunk.end()).filter(|end| *end > layout.data);
     let mut chunk_end = chunk_ends.next().unwrap_or(layout.data);
@@ -96,7 +96,7 @@ pub(super) fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
             let mut at = range.start;
             while at < range.end {
                 if logical == chunk_end {
-                    chunk_end = chunk_ends.next().expect("the layout holds all data");
+                    chunk_end = chunk_ends.next().expect("the layout has space for all data");
                 }
                 let length = (range.end - at).min(MAX_EXTENT).min(chunk_end - logical);
                 pieces.push(Piece { node, at, logical, length });
@@ -108,7 +108,7 @@ pub(super) fn cut(storages: &[Storage], layout: &Layout) -> Vec<Piece> {
     pieces
 }
 
-/// Copies all pieces and gives their sectors' checksums, one after the other.
+/// Copies all pieces, and returns the checksums of their sectors in order.
 pub(super) fn copy(
     image: &File,
     scan: &Scan,
@@ -152,11 +152,11 @@ pub(super) fn write(image: &File, chunks: &Chunks, logical: u64, bytes: &[u8]) -
     Ok(())
 }
 
-/// A file of the host that is read from its start to its end.
+/// A file of the host that is read sequentially.
 struct SourceFile<'p> {
     file: File,
     path: &'p Path,
-    /// Extents before this one end before what was last asked for.
+    /// All extents before this one end before the position of the last read.
     next: usize,
 }
 
@@ -166,7 +166,7 @@ impl SourceFile<'_> {
         Ok(SourceFile { file, path, next: 0 })
     }
 
-    /// Fills the buffer with what the file has from `at` on: zeros in holes and after its end at `size`.
+    /// Fills the buffer with the file's bytes at `at`: zeros in holes and after its end at `size`.
     fn read(&mut self, extents: &[Extent], size: u64, at: u64, buffer: &mut [u8]) -> Result<(), WriteError> {
         buffer.fill(0);
         let end = (at + buffer.len() as u64).min(size);

@@ -1,4 +1,4 @@
-//! What lies at a byte, in words.
+//! Describes what a byte belongs to.
 
 use super::block::Header;
 use super::format::{RESERVED, object, profile};
@@ -7,19 +7,19 @@ use super::superblock::{FIELDS, SIZE, Superblock};
 use crate::disk::tree::{Body, Content, NodeId, Tree};
 use std::ops::Range;
 
-/// What [`Btrfs::describe`] needs to know of the whole filesystem.
+/// Data about the whole filesystem that [`Btrfs::describe`] needs.
 #[derive(Default)]
 pub(super) struct Owners {
-    /// Physical ranges of files' data in the first copy, sorted by their start, and whose it is.
+    /// Physical ranges of file data in the first copy, sorted by start, with their nodes.
     files: Vec<(Range<u64>, NodeId)>,
-    /// One name of each node, and the directory that it is in.
+    /// One name of each node, and its directory.
     names: Vec<Option<(NodeId, Vec<u8>)>>,
-    /// Logical ranges of extents, in order.
+    /// Logical ranges of extents, sorted.
     extents: Vec<Range<u64>>,
 }
 
 impl Btrfs<'_> {
-    /// What lies at a byte from the filesystem's start, for a person who compares two images.
+    /// Describes what the byte at `offset` belongs to, for people who compare two images.
     pub fn describe(&self, offset: u64) -> String {
         let total = self.blocks.superblock.total;
         if let Some(start) = Superblock::places(total).find(|at| (*at..*at + SIZE as u64).contains(&offset)) {
@@ -28,10 +28,14 @@ impl Btrfs<'_> {
             return format!("superblock, field {field}");
         }
         if offset < RESERVED {
-            return "the first MiB, which btrfs leaves alone".into();
+            return "the first MiB, reserved by btrfs".into();
         }
         let Some((chunk, logical)) = self.blocks.chunks.at_physical(offset) else {
-            return if offset < total { "space of no chunk".into() } else { "beyond the filesystem".into() };
+            return if offset < total {
+                "unallocated space".into()
+            } else {
+                "after the filesystem's end".into()
+            };
         };
         let owners = self.owners.get_or_init(|| self.find_owners());
         let Some(extent) = containing(&owners.extents, logical, |range| range) else {
@@ -55,14 +59,14 @@ impl Btrfs<'_> {
         }
     }
 
-    /// As much as can be read: a damaged image is described, too.
+    /// Reads as much as possible: damaged images are described, too.
     fn find_owners(&self) -> Owners {
         let mut owners = Owners::default();
         if let Ok(tree) = self.tree() {
             owners.files = files(&tree);
             owners.names = names(&tree);
         }
-        // What was found before an error is still true.
+        // Extents that were found before an error are still valid.
         let _ = self.each_extent(&mut |start, length| {
             owners.extents.push(start..start.saturating_add(length));
             Ok(())
@@ -71,7 +75,7 @@ impl Btrfs<'_> {
     }
 }
 
-/// The element whose range holds `at`, of elements in the order of their ranges.
+/// The element whose range contains `at`, in a list sorted by range.
 fn containing<T>(sorted: &[T], at: u64, range: impl Fn(&T) -> &Range<u64>) -> Option<&T> {
     let after = sorted.partition_point(|element| range(element).start <= at);
     let candidate = sorted.get(after.checked_sub(1)?)?;
@@ -79,11 +83,11 @@ fn containing<T>(sorted: &[T], at: u64, range: impl Fn(&T) -> &Range<u64>) -> Op
 }
 
 impl Owners {
-    /// From the root directory on.
+    /// The path from the root directory.
     fn path(&self, node: NodeId) -> String {
         let mut names = Vec::new();
         let mut node = node;
-        // Directories have one name each, so that this ends at the root, which has none.
+        // Directories have one name each, so this loop ends at the root, which has none.
         while let Some((directory, name)) = &self.names[node] {
             names.push(String::from_utf8_lossy(name));
             node = *directory;
@@ -137,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_range_that_holds_a_byte_is_found() {
+    fn the_range_that_contains_a_byte_is_found() {
         let ranges = [4..8, 8..10, 20..30];
         let find = |at| containing(&ranges, at, |range| range).cloned();
         assert_eq!(find(3), None);

@@ -1,9 +1,9 @@
-//! Numbers of the format: keys, tree and item types, feature and profile flags. Names are those of `btrfs_tree.h`.
+//! Constants of the format: keys, tree and item types, feature and profile flags. Names are those of `btrfs_tree.h`.
 
 use super::bytes::{In, Out};
 use super::checksum::raw_crc32c;
 
-/// What an item is found by, in the order of the trees.
+/// The key of an item, ordered as in the trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub object: u64,
@@ -12,7 +12,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// On disk, in bytes.
+    /// On-disk size in bytes.
     pub(super) const SIZE: usize = 17;
 
     pub(super) fn new(object: u64, kind: u8, offset: u64) -> Key {
@@ -36,7 +36,7 @@ pub(super) mod object {
     pub(crate) const CHUNK_TREE: u64 = 3;
     pub(crate) const DEV_TREE: u64 = 4;
     pub(crate) const FS_TREE: u64 = 5;
-    /// The directory in the root tree that names the default subvolume.
+    /// The directory in the root tree that refers to the default subvolume.
     pub(crate) const ROOT_TREE_DIR: u64 = 6;
     pub(crate) const CSUM_TREE: u64 = 7;
     pub(crate) const QUOTA_TREE: u64 = 8;
@@ -45,14 +45,14 @@ pub(super) mod object {
     pub(crate) const BLOCK_GROUP_TREE: u64 = 11;
     pub(crate) const DATA_RELOC_TREE: u64 = -9_i64 as u64;
     pub(crate) const EXTENT_CSUM: u64 = -10_i64 as u64;
-    /// The first inode of a subvolume is its root directory; also the object of all chunks.
+    /// The first inode of a subvolume, its root directory; also the object of all chunks.
     pub(crate) const FIRST_FREE: u64 = 256;
     pub(crate) const FIRST_CHUNK: u64 = 256;
     pub(crate) const DEV_ITEMS: u64 = 1;
     pub(crate) const LAST_FREE: u64 = -256_i64 as u64;
 }
 
-/// Types of items.
+/// Item types.
 pub(super) mod kind {
     pub(crate) const INODE_ITEM: u8 = 1;
     pub(crate) const INODE_REF: u8 = 12;
@@ -77,7 +77,7 @@ pub(super) mod kind {
     pub(crate) const UUID_SUBVOL: u8 = 251;
 }
 
-/// Types of directory entries.
+/// Directory entry types.
 pub(super) mod entry {
     pub(crate) const FILE: u8 = 1;
     pub(crate) const DIRECTORY: u8 = 2;
@@ -103,7 +103,7 @@ pub(super) mod incompat {
     pub(crate) const METADATA_UUID: u64 = 1 << 10;
     pub(crate) const SIMPLE_QUOTA: u64 = 1 << 16;
 
-    /// By bit, for messages.
+    /// Names by bit, for messages.
     pub(crate) const NAMES: [(u64, &str); 17] = [
         (MIXED_BACKREF, "mixed-backref"),
         (DEFAULT_SUBVOL, "default-subvol"),
@@ -140,7 +140,7 @@ pub(super) mod compat_ro {
     ];
 }
 
-/// The lowest flag that is set in `flags` and not in `known`, by name.
+/// The name of the lowest flag that is set in `flags` but not in `known`.
 pub(super) fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> Option<String> {
     let unknown = flags & !known;
     if unknown == 0 {
@@ -151,15 +151,15 @@ pub(super) fn unknown_feature(flags: u64, known: u64, names: &[(u64, &str)]) -> 
     Some(name.unwrap_or_else(|| format!("number {}", bit.trailing_zeros())))
 }
 
-/// Types and profiles of chunks.
+/// Chunk types and profiles.
 pub(super) mod profile {
     pub(crate) const DATA: u64 = 1 << 0;
     pub(crate) const SYSTEM: u64 = 1 << 1;
     pub(crate) const METADATA: u64 = 1 << 2;
     pub(crate) const DUP: u64 = 1 << 5;
-    /// The bits that say what a chunk is for.
+    /// The bits for the chunk's type.
     pub(crate) const TYPES: u64 = DATA | SYSTEM | METADATA;
-    /// All bits of a chunk that this module can read.
+    /// All chunk bits that this module supports.
     pub(crate) const KNOWN: u64 = TYPES | DUP;
 }
 
@@ -178,26 +178,26 @@ pub(super) mod file_extent {
     pub(crate) const HEADER: usize = 21;
 }
 
-/// Stripes are laid out in pieces of this many bytes.
+/// Stripe length in bytes.
 pub(super) const STRIPE_LENGTH: u64 = 64 << 10;
 
-/// No chunk lies below this byte.
+/// Chunks start at this byte or later.
 pub(super) const RESERVED: u64 = 1 << 20;
 
-/// The longest extent of a file that the kernel makes. Source: `BTRFS_MAX_EXTENT_SIZE`.
+/// The longest extent that the kernel creates, in bytes. Source: `BTRFS_MAX_EXTENT_SIZE`.
 pub(super) const MAX_EXTENT: u64 = 128 << 20;
 
-/// The level of the highest root is below this. Source: `BTRFS_MAX_LEVEL`.
+/// Upper bound (exclusive) of a root's level. Source: `BTRFS_MAX_LEVEL`.
 pub(super) const MAX_LEVEL: u8 = 8;
 
-/// The offset of a name's DIR_ITEM, or of an attribute's XATTR_ITEM. Source: `btrfs_name_hash`.
+/// Key offset of a name's DIR_ITEM or an attribute's XATTR_ITEM. Source: `btrfs_name_hash`.
 pub(super) fn name_hash(name: &[u8]) -> u64 {
     raw_crc32c(!1, name).into()
 }
 
-/// The offset of a name's INODE_EXTREF. Source: `btrfs_extref_hash`.
+/// Key offset of a name's INODE_EXTREF. Source: `btrfs_extref_hash`.
 pub(super) fn extref_hash(parent: u64, name: &[u8]) -> u64 {
-    // The kernel's seed has 32 bits, too.
+    // The kernel truncates the seed to 32 bits, too.
     raw_crc32c(parent as u32, name).into()
 }
 
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_hashed_as_by_mkfs() {
+    fn name_hashes_match_mkfs() {
         assert_eq!(name_hash(b"default"), 2_378_154_706);
     }
 

@@ -1,19 +1,19 @@
-//! INODE_ITEM: what a node is but its names, attributes and content.
+//! INODE_ITEM: the metadata of a node except names, attributes and content.
 
 use super::bytes::{In, Out};
 use crate::disk::tree::Time;
 
-/// Bits of a minor device number in the kernel's own form, which btrfs keeps. Source: `MINORBITS`.
+/// Bits of a minor device number in the kernel's internal form, which btrfs stores. Source: `MINORBITS`.
 const MINOR_BITS: u32 = 20;
-/// Of a second.
+/// Nanoseconds per second.
 const NANOSECONDS: u32 = 1_000_000_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Inode {
     pub generation: u64,
-    /// Of a file or link: its bytes; of a directory: twice the bytes of its names.
+    /// For a file or link, its size in bytes; for a directory, twice the total length of its names.
     pub size: u64,
-    /// Bytes that its extents take, holes not counted.
+    /// Bytes allocated for its extents, without holes.
     pub bytes: u64,
     pub links: u32,
     pub uid: u32,
@@ -35,21 +35,21 @@ impl Inode {
             .u32(self.uid)
             .u32(self.gid)
             .u32(self.mode)
-            // rdev, flags, sequence, four reserved ones
+            // rdev, flags, sequence, four reserved fields
             .u64s(&[self.device, 0, 0, 0, 0, 0, 0]);
         let times = [self.accessed, self.changed, self.modified, self.created];
         times.iter().fold(out, |out, time| out.u64(time.seconds as u64).u32(time.nanoseconds)).done()
     }
 
-    /// What cannot be, if anything.
+    /// Rejects invalid values. The error is the reason.
     pub(super) fn check(&self) -> Result<(), String> {
         let times = [self.accessed, self.changed, self.modified, self.created];
         if let Some(time) = times.iter().find(|time| time.nanoseconds >= NANOSECONDS) {
-            return Err(format!("a time has {} ns", time.nanoseconds));
+            return Err(format!("a timestamp has {} nanoseconds", time.nanoseconds));
         }
         // Sizes are signed offsets.
         if i64::try_from(self.size).is_err() {
-            return Err(format!("its size is {} bytes", self.size));
+            return Err(format!("invalid size of {} bytes", self.size));
         }
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Inode {
     }
 }
 
-/// `rdev` of a device node; `None` if the numbers do not fit.
+/// `rdev` of a device node; `None` if the numbers are too large.
 pub(super) fn encode_device(major: u32, minor: u32) -> Option<u64> {
     let fits = major < 1 << (32 - MINOR_BITS) && minor < 1 << MINOR_BITS;
     fits.then_some(u64::from(major) << MINOR_BITS | u64::from(minor))
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_cannot_be_are_told() {
+    fn invalid_numbers_are_rejected() {
         let sound = Inode { size: i64::MAX as u64, ..Inode::default() };
         assert_eq!(sound.check(), Ok(()));
         assert!(Inode { size: 1 << 63, ..sound.clone() }.check().is_err());

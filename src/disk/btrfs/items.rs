@@ -1,13 +1,13 @@
-//! The values of items that trees of files have, made and taken apart.
+//! Encoding and decoding of the items in subvolume trees.
 
 use super::bytes::{In, Out};
 use super::format::{Key, entry, extent, file_extent, kind, object};
 use uuid::Uuid;
 
-/// A name in a directory (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
+/// A directory entry (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
 pub(super) struct Entry<'a> {
     pub target: Key,
-    /// Of an attribute.
+    /// Value of an attribute.
     pub value: &'a [u8],
     pub name: &'a [u8],
 }
@@ -15,7 +15,7 @@ pub(super) struct Entry<'a> {
 /// Bytes of an entry before name and value.
 pub(super) const ENTRY_HEADER: usize = Key::SIZE + 8 + 2 + 2 + 1;
 
-/// The entries of one item: several if their names have the same hash.
+/// The entries of one item: more than one if their names have the same hash.
 pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     let mut input = In(bytes);
     let mut entries = Vec::new();
@@ -30,7 +30,7 @@ pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     Some(entries)
 }
 
-/// An entry of the given type (see [`entry`]).
+/// Encodes an entry of the given type (see [`entry`]).
 pub(super) fn encode_entry(target: Key, generation: u64, kind: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     Out::new()
         .bytes(&target.encode())
@@ -57,36 +57,36 @@ pub(super) fn encode_extended_reference(parent: u64, index: u64, name: &[u8]) ->
     Out::new().u64(parent).bytes(&encode_reference(index, name)).done()
 }
 
-/// What an EXTENT_DATA says of a range of a file.
+/// The contents of an EXTENT_DATA item.
 #[derive(Debug)]
 pub(super) enum Stored {
     Inline {
         bytes: Vec<u8>,
-        /// Where they lie, in bytes from the filesystem's start.
+        /// Location in bytes from the filesystem's start.
         physical: u64,
     },
     /// A hole, or space that is allocated but not written.
     Zeros {
-        /// In bytes.
+        /// Length in bytes.
         length: u64,
     },
     Extent {
         /// Address of the range's first byte.
         logical: u64,
-        /// In bytes.
+        /// Length in bytes.
         length: u64,
     },
     /// The reason.
     Unreadable(String),
 }
 
-/// `physical` says where the value lies. Source: `struct btrfs_file_extent_item`.
+/// `physical` is the location of the value. Source: `struct btrfs_file_extent_item`.
 pub(super) fn parse_extent(value: &[u8], physical: u64) -> Option<Stored> {
     let mut input = In(value);
     input.skip(16)?;
     let (compression, encryption, other, kind) = (input.u8()?, input.u8()?, input.u16()?, input.u8()?);
     if encryption != 0 || other != 0 {
-        return Some(Stored::Unreadable("encoded in an unknown way".into()));
+        return Some(Stored::Unreadable("encoded with an unknown method".into()));
     }
     if compression != 0 {
         let names = ["", "zlib", "lzo", "zstd"];
@@ -102,11 +102,11 @@ pub(super) fn parse_extent(value: &[u8], physical: u64) -> Option<Stored> {
         file_extent::PREALLOCATED => Stored::Zeros { length },
         file_extent::REGULAR if start == 0 => Stored::Zeros { length },
         file_extent::REGULAR => Stored::Extent { logical: start.checked_add(offset)?, length },
-        _ => Stored::Unreadable("an extent of an unknown type".into()),
+        _ => Stored::Unreadable("unknown extent type".into()),
     })
 }
 
-/// The start of an EXTENT_DATA, uncompressed: `generation`, `ram_bytes`, three encodings, `type`.
+/// The start of an uncompressed EXTENT_DATA: `generation`, `ram_bytes`, three encodings, `type`.
 fn extent_header(generation: u64, length: u64, kind: u8) -> Out {
     Out::new().u64s(&[generation, length]).zeros(4).u8(kind)
 }
@@ -115,7 +115,7 @@ pub(super) fn encode_inline(generation: u64, bytes: &[u8]) -> Vec<u8> {
     extent_header(generation, bytes.len() as u64, file_extent::INLINE).bytes(bytes).done()
 }
 
-/// A whole extent of a file; with `logical` 0 a hole.
+/// A whole extent of a file; a hole if `logical` is 0.
 pub(super) fn encode_extent(generation: u64, logical: u64, length: u64) -> Vec<u8> {
     let on_disk = if logical == 0 { 0 } else { length };
     extent_header(generation, length, file_extent::REGULAR).u64s(&[logical, on_disk, 0, length]).done()
@@ -136,16 +136,16 @@ pub(super) fn encode_block_reference(generation: u64, owner: u64) -> Vec<u8> {
     Out::new().u64s(&[1, generation, extent::TREE_BLOCK]).u8(kind::TREE_BLOCK_REF).u64(owner).done()
 }
 
-/// A ROOT_ITEM's fields that differ from tree to tree.
+/// The fields of a ROOT_ITEM that differ between trees.
 pub(super) struct RootItem {
     pub root: super::superblock::Root,
-    /// Bytes of all its blocks.
+    /// Total size of its blocks in bytes.
     pub used: u64,
-    /// Number of the root directory, or 0.
+    /// Inode number of the root directory, or 0.
     pub directory: u64,
-    /// Of the subvolume that users see.
+    /// UUID of the default subvolume.
     pub uuid: Uuid,
-    /// Seconds since 1970 of its making.
+    /// Creation time in seconds since 1970.
     pub time: i64,
 }
 

@@ -1,8 +1,8 @@
-//! Where chunks go: the rule by which the device is divided between system, metadata and data.
+//! Chunk layout: how the device is divided into system, metadata and data chunks.
 //!
-//! Logical addresses are one run without gaps: the system chunk, then data, then metadata. With mixed block groups data and
-//! metadata share chunks, so that both runs lie in the same ones. Chunks never lie on a superblock, so that no address in
-//! one is forbidden.
+//! Logical addresses are contiguous: the system chunk, then data, then metadata. With mixed block groups, data and
+//! metadata share chunks, so both ranges are in the same ones. Chunks never overlap a superblock, so every address in a
+//! chunk is usable.
 
 use super::chunk::Chunk;
 use super::format::{RESERVED, profile};
@@ -11,17 +11,17 @@ use super::superblock;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Sizes and places of chunks are multiples of this, which is more than the kernel asks for.
+/// Alignment of chunk sizes and positions; stricter than the kernel requires.
 pub(super) const ALIGNMENT: u64 = MIB;
 
 /// The first logical address.
 const FIRST: u64 = MIB;
 
-/// The profiles that `mkfs.btrfs` chose, each with the type (see [`profile`]).
+/// The profiles that `mkfs.btrfs` chose, each combined with its type (see [`profile`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChunkFlags {
     pub system: u64,
-    /// With [`profile::DATA`] if block groups are mixed.
+    /// Includes [`profile::DATA`] if block groups are mixed.
     pub metadata: u64,
     pub data: u64,
 }
@@ -32,12 +32,12 @@ impl ChunkFlags {
     }
 }
 
-/// How many stripes a chunk with these flags has.
+/// The number of stripes of a chunk with these flags.
 pub(super) fn copies(flags: u64) -> u64 {
     if flags & profile::DUP == 0 { 1 } else { 2 }
 }
 
-/// How many bytes must fit, each counted once.
+/// The number of bytes that must fit, each copy counted once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
     pub system: u64,
@@ -45,18 +45,18 @@ pub(super) struct Demand {
     pub metadata: u64,
 }
 
-/// How generous chunks are.
+/// How large chunks are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkSizing {
     /// As large as the kernel would make them.
     Ample,
-    /// As small as they can be.
+    /// As small as possible.
     Tight,
 }
 
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// By logical address.
+    /// Sorted by logical address.
     pub chunks: Vec<Chunk>,
     /// Logical address of the first data.
     pub data: u64,
@@ -72,13 +72,13 @@ impl Layout {
         FIRST
     }
 
-    /// Bytes that chunks take on the device.
+    /// Bytes on the device that are allocated to chunks.
     pub(super) fn allocated(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.length * chunk.copies.len() as u64).sum()
     }
 }
 
-/// Divides a device of `total` bytes whose chunks may use those below `end`. `None` if the demand does not fit.
+/// Divides a device of `total` bytes, of which chunks may use those below `end`. `None` if the demand does not fit.
 pub(super) fn lay_out(
     flags: &ChunkFlags,
     demand: &Demand,
@@ -99,7 +99,7 @@ pub(super) fn lay_out(
         plan.add(flags.metadata, demand.data.checked_add(metadata)?, data_chunk_size(total))?;
         data + demand.data
     } else {
-        // A first data chunk even without data: its profile is the filesystem's.
+        // A data chunk exists even without data, because its profile is that of the filesystem.
         plan.add(flags.data, demand.data.max(ALIGNMENT), data_chunk_size(total))?;
         let first_block = plan.next;
         plan.add(flags.metadata, metadata, metadata_chunk_size(total))?;
@@ -110,7 +110,7 @@ pub(super) fn lay_out(
     Some(Layout { chunks: plan.chunks, data, metadata: first_block, end })
 }
 
-/// Bytes that stay free beside the tree blocks: a running system writes each block again before it frees the old one.
+/// Bytes to keep free for tree blocks: a running system writes a new copy of each block before it frees the old one.
 fn headroom(metadata: u64, sizing: ChunkSizing) -> u64 {
     match sizing {
         ChunkSizing::Ample => (metadata / 8).max(4 * MIB),
@@ -118,12 +118,12 @@ fn headroom(metadata: u64, sizing: ChunkSizing) -> u64 {
     }
 }
 
-/// Source: `init_alloc_chunk_ctl_policy_regular`, a tenth of the device at most.
+/// Source: `init_alloc_chunk_ctl_policy_regular`; at most a tenth of the device.
 fn data_chunk_size(total: u64) -> u64 {
     (total / 10).clamp(8 * MIB, GIB) / ALIGNMENT * ALIGNMENT
 }
 
-/// Source: as for data; the limit grows with the device.
+/// Source: `init_alloc_chunk_ctl_policy_regular`; the limit depends on the device size.
 fn metadata_chunk_size(total: u64) -> u64 {
     let limit = if total > 50 * GIB { GIB } else { 256 * MIB };
     (total / 10).clamp(8 * MIB, limit) / ALIGNMENT * ALIGNMENT
@@ -138,7 +138,7 @@ struct Plan {
 }
 
 impl Plan {
-    /// Adds chunks of up to `size` bytes that together hold `need` bytes.
+    /// Adds chunks of up to `size` bytes that together have space for `need` bytes.
     fn add(&mut self, flags: u64, need: u64, size: u64) -> Option<()> {
         let size = size.next_multiple_of(ALIGNMENT);
         let mut got = 0;
@@ -160,7 +160,7 @@ impl Plan {
     }
 }
 
-/// The physical ranges that no chunk has yet, in order.
+/// The physical ranges that are not allocated to a chunk, sorted.
 struct Space(Vec<std::ops::Range<u64>>);
 
 impl Space {
@@ -178,7 +178,7 @@ impl Space {
         Space(ranges)
     }
 
-    /// The longest chunk with this many copies that still fits, in bytes.
+    /// Length of the longest chunk with this many copies that still fits, in bytes.
     fn largest(&self, copies: u64) -> u64 {
         let mut lengths: Vec<u64> = self.0.iter().map(|range| range.end - range.start).collect();
         lengths.sort_unstable_by(|one, other| other.cmp(one));
@@ -188,7 +188,7 @@ impl Space {
         if copies == 1 { first } else { halves.max(second) }
     }
 
-    /// The lowest place for so many bytes.
+    /// Allocates `length` bytes at the lowest possible position.
     fn take(&mut self, length: u64) -> Option<u64> {
         let range = self.0.iter_mut().find(|range| range.end - range.start >= length)?;
         let start = range.start;
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_are_disjoint_and_spare_the_superblocks() {
+    fn chunks_are_disjoint_and_avoid_the_superblocks() {
         for total in [109 * MIB, 300 * MIB, 4 * GIB, 600 * GIB] {
             let demand = Demand { system: 16_384, data: total / 2, metadata: 3 * MIB };
             check(demand, ChunkSizing::Tight, total).unwrap();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn too_large_demands_do_not_fit() {
         let demand = Demand { system: 16_384, data: 105 * MIB, metadata: MIB };
         assert!(check(demand, ChunkSizing::Tight, 109 * MIB).is_none());
     }

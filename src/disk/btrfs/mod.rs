@@ -1,13 +1,14 @@
-//! btrfs on a single device: reading any, and filling an empty one that `mkfs.btrfs` made.
+//! btrfs on a single device: a reader, and a writer that fills an empty filesystem made by `mkfs.btrfs`.
 //!
-//! It does not repair, resize or replay a tree log, reads no compressed data, and knows the profiles `single` and `DUP` only.
+//! Not supported: repair, resizing, tree log replay, compressed data, and profiles other than `single` and `DUP`.
 //!
-//! Terms. A *physical* address counts bytes from the filesystem's start, a *logical* one lies in an address space that
-//! *chunks* map to physical *stripes* (two of them under DUP). A chunk seen from the space that it offers is a *block group*.
-//! Everything else is *items* (a key and some bytes) in B-trees, whose *tree blocks* are leaves at level 0.
-//! A *sector* is the unit of file data, a *node size* that of tree blocks.
+//! Terms: a *physical* address is an offset in the filesystem. A *logical* address is in an address space that *chunks*
+//! map to physical *stripes* (two for DUP). The logical range of a chunk is called *block group*. Everything else is
+//! stored as *items* (a key and some bytes) in B-trees, whose *tree blocks* are leaves at level 0. A *sector* is the
+//! unit of file data, the *node size* that of tree blocks.
 //!
-//! Source: the kernel's `include/uapi/linux/btrfs_tree.h` and <https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html>.
+//! Source: the kernel's `include/uapi/linux/btrfs_tree.h` and
+//! <https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html>.
 
 mod block;
 mod bytes;

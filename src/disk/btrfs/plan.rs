@@ -1,7 +1,7 @@
-//! Everything that is decided before a byte is written: the layout and all trees' items.
+//! Plans everything before a byte is written: the layout and the items of all trees.
 //!
-//! Trees describe each other and themselves: the extent tree lists the blocks of all trees, its own included. Items have
-//! sizes that do not depend on addresses, so the number of blocks is found by trying until it is the one assumed.
+//! Trees describe each other and themselves: the extent tree lists the blocks of all trees, including its own. Item
+//! sizes do not depend on addresses, so the number of blocks is found by iterating until it is stable.
 
 use super::bytes::Out;
 use super::chunk::{Chunk, Chunks};
@@ -23,11 +23,11 @@ use crate::disk::tree::Time;
 use std::ops::Range;
 use uuid::Uuid;
 
-/// What is to be made.
+/// The input of a plan.
 pub(super) struct Input<'i> {
     pub scan: &'i Scan,
     pub fill: &'i Fill,
-    /// Of the empty filesystem, with our own device UUID.
+    /// Superblock of the empty filesystem, with a new device UUID.
     pub superblock: &'i Superblock,
     pub flags: ChunkFlags,
     pub chunk_tree_uuid: Uuid,
@@ -38,11 +38,11 @@ pub(super) struct Plan {
     pub layout: Layout,
     pub pieces: Vec<Piece>,
     pub trees: Vec<PlannedTree>,
-    /// Bytes in all extents, each counted once.
+    /// Bytes in all extents, each copy counted once.
     pub used: u64,
 }
 
-/// A tree whose blocks follow each other.
+/// A tree whose blocks are contiguous.
 pub(super) struct PlannedTree {
     pub owner: u64,
     pub items: Vec<Item>,
@@ -64,12 +64,12 @@ impl PlannedTree {
 
 impl Plan {
     pub(super) fn root(&self, owner: u64, node_size: u32) -> Root {
-        let tree = self.trees.iter().find(|tree| tree.owner == owner).expect("every plan has this tree");
+        let tree = self.trees.iter().find(|tree| tree.owner == owner).expect("every plan contains this tree");
         tree.shape.root(tree.first, node_size, GENERATION)
     }
 }
 
-/// Finds a plan, an ample one if there is room for it.
+/// Computes a plan, with ample chunks if they fit.
 pub(super) fn plan(input: &Input) -> Result<Plan, WriteError> {
     let storages = data::storages(input.scan, input.superblock.sector)?;
     let total = input.superblock.total;
@@ -78,15 +78,15 @@ pub(super) fn plan(input: &Input) -> Result<Plan, WriteError> {
             return Ok(plan);
         }
     }
-    /// Larger than any filesystem, small enough for sums.
-    const ENDLESS: u64 = 1 << 60;
+    /// Larger than any filesystem, but small enough to be added without overflow.
+    const UNLIMITED: u64 = 1 << 60;
     let need =
-        attempt(input, &storages, ChunkSizing::Tight, ENDLESS)?.map_or(u64::MAX, |plan| plan.layout.end);
-    // Chunks may fail to fit only for where the superblocks lie.
+        attempt(input, &storages, ChunkSizing::Tight, UNLIMITED)?.map_or(u64::MAX, |plan| plan.layout.end);
+    // Chunks may fail to fit just because of the positions of superblocks.
     Err(WriteError::Full { need: need.max(total + 1), have: total })
 }
 
-/// A plan for a device whose chunks may use the bytes below `end`.
+/// Computes a plan for a device whose chunks may use the bytes below `end`.
 fn attempt(
     input: &Input,
     storages: &[Storage],
@@ -112,18 +112,18 @@ fn attempt(
         if system <= demand.system && metadata <= demand.metadata {
             return Ok(Some(Plan { layout, pieces, trees, used }));
         }
-        // More chunks make more items: a little more than is needed now soon is enough.
+        // More chunks need more items, so iterate: the demand soon exceeds the need slightly and is stable.
         demand.system = demand.system.max(system);
         demand.metadata = demand.metadata.max((metadata + metadata / 64).next_multiple_of(node));
     }
 }
 
-/// Makes all trees for a layout.
+/// Builds all trees for a layout.
 struct Trees<'t> {
     input: &'t Input<'t>,
     layout: &'t Layout,
     pieces: &'t [Piece],
-    /// In bytes.
+    /// Size in bytes.
     data: u64,
 }
 
@@ -136,7 +136,7 @@ impl Trees<'_> {
         PlannedTree::new(owner, items, self.node())
     }
 
-    /// All trees in their places, and the number of bytes used.
+    /// All trees with their addresses, and the number of bytes used.
     fn plan(&self, fs_items: Vec<Item>) -> Result<(Vec<PlannedTree>, u64), WriteError> {
         let mut chunk_tree = self.tree(object::CHUNK_TREE, self.chunk_items());
         chunk_tree.first = self.layout.system();
@@ -153,12 +153,12 @@ impl Trees<'_> {
         let used = self.add_space_trees(&mut trees, &chunk_tree)?;
         let roots: Vec<_> = trees.iter().map(|tree| self.root_item(tree)).collect();
         let root_tree = trees.iter_mut().find(|tree| tree.owner == object::ROOT_TREE);
-        root_tree.expect("it is in the list above").items = self.root_items(&roots);
+        root_tree.expect("the list above contains the root tree").items = self.root_items(&roots);
         trees.push(chunk_tree);
         Ok((trees, used))
     }
 
-    /// Puts trees one after the other; gives the address after the last one.
+    /// Assigns addresses to trees, one after the other; returns the address after the last one.
     fn place(&self, trees: &mut [PlannedTree]) -> u64 {
         let mut next = self.layout.metadata;
         for tree in trees {
@@ -168,13 +168,14 @@ impl Trees<'_> {
         next
     }
 
-    /// Adds free space tree and extent tree, whose sizes depend on how many blocks there are, their own included.
+    /// Adds the free space tree and the extent tree, whose sizes depend on the number of all blocks, including their
+    /// own.
     fn add_space_trees(
         &self,
         trees: &mut Vec<PlannedTree>,
         chunk_tree: &PlannedTree,
     ) -> Result<u64, WriteError> {
-        /// The sizes hardly change after the second one.
+        /// The sizes are usually stable after the second iteration.
         const ATTEMPTS: usize = 50;
         let others = trees.len();
         let node = u64::from(self.node());
@@ -191,7 +192,7 @@ impl Trees<'_> {
             let mut items: Vec<Item> = group_items(&groups).collect();
             items.extend(self.data_references());
             items.extend(trees.iter().chain([chunk_tree]).flat_map(|tree| self.block_references(tree)));
-            // Their levels are not known yet, but they have the same size whatever they are.
+            // The levels are not known yet, but they do not change the size.
             let own =
                 (0..blocks).map(|index| self.block_reference(first + index * node, 0, object::EXTENT_TREE));
             let known = items.len();
@@ -207,17 +208,17 @@ impl Trees<'_> {
             }
             end = first + tree.bytes(self.node());
         }
-        Err(WriteError::Unsupported("content for which the extent tree's size does not settle".into()))
+        Err(WriteError::Unsupported("content for which the size of the extent tree does not converge".into()))
     }
 
-    /// Puts the extent tree's references to its own blocks in the place of those without levels.
+    /// Replaces the extent tree's references to its own blocks by references with the right levels.
     fn set_levels(&self, tree: &mut PlannedTree, own: &[Item], known: usize) {
         debug_assert_eq!(tree.items.len(), known + own.len());
         let range = tree.first..tree.first + tree.bytes(self.node());
         let mut own = own.iter();
         for item in &mut tree.items {
             if item.key.kind == kind::METADATA_ITEM && range.contains(&item.key.object) {
-                item.clone_from(own.next().expect("there are as many as blocks"));
+                item.clone_from(own.next().expect("one reference for each block"));
             }
         }
     }
@@ -270,11 +271,11 @@ impl Trees<'_> {
         items
     }
 
-    /// The items that hold the checksums of all data, which are zeros as yet.
+    /// The items for the checksums of all data, filled with zeros for now.
     fn checksum_items(&self) -> Vec<Item> {
         let superblock = self.input.superblock;
         let (sector, size) = (u64::from(superblock.sector), superblock.checksum.size());
-        // Source: `MAX_CSUM_ITEMS`, which leaves room for a second item.
+        // Source: `MAX_CSUM_ITEMS`, which leaves space for a second item.
         let most = ((max_value(superblock.node) - super::block::ITEM) / size - 1) as u64 * sector;
         let mut items = Vec::new();
         let end = self.layout.data + self.data;
@@ -310,7 +311,7 @@ impl Trees<'_> {
         (tree.owner, item)
     }
 
-    /// The items of the root tree. A tree that is not among `roots` gets an item of zeros, which has the same size.
+    /// The items of the root tree. A tree that is not in `roots` gets an item of zeros, which has the same size.
     fn root_items(&self, roots: &[(u64, RootItem)]) -> Vec<Item> {
         let mut owners = vec![
             object::EXTENT_TREE,
@@ -333,7 +334,7 @@ impl Trees<'_> {
         items
     }
 
-    /// The directory in the root tree, whose only name `default` stands for the default subvolume.
+    /// The directory in the root tree. Its only entry, `default`, refers to the default subvolume.
     fn default_subvolume_items(&self) -> Vec<Item> {
         let time = Time { seconds: self.input.fill.epoch, nanoseconds: 0 };
         let inode = Inode {
@@ -364,7 +365,7 @@ pub(super) fn chunk_map(layout: &Layout, superblock: &Superblock) -> Result<Chun
     let mut chunks = Chunks::default();
     for chunk in &layout.chunks {
         let value = chunk.encode(&superblock.device);
-        // They are sound, so that no message needs the place.
+        // The chunks are valid, so the location for messages is not used.
         chunks.add(chunk.start, &mut super::bytes::In(&value), chunk.copies[0], superblock.total)?;
     }
     Ok(chunks)

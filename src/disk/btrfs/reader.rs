@@ -1,4 +1,4 @@
-//! Opening a btrfs and its simple questions; its content is in [`subvolume`](super::subvolume).
+//! Opening a btrfs, and basic queries; its content is read in [`subvolume`](super::subvolume).
 
 use super::bytes::In;
 use super::chunk::Chunks;
@@ -17,9 +17,9 @@ use uuid::Uuid;
 /// A btrfs that can be read.
 pub struct Btrfs<'a> {
     pub(super) blocks: Blocks<'a>,
-    /// By tree number.
+    /// Indexed by tree number.
     pub(super) roots: BTreeMap<u64, TreeRoot>,
-    /// The number of a subvolume and that of the one that it is in.
+    /// Pairs of a subvolume's number and that of its parent.
     pub(super) children: BTreeSet<(u64, u64)>,
     pub(super) default_subvolume: u64,
     /// Filled by the first [`describe`](Btrfs::describe).
@@ -29,11 +29,11 @@ pub struct Btrfs<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TreeRoot {
     pub root: Root,
-    /// Of subvolumes the number of the root directory.
+    /// For subvolumes, the inode number of the root directory.
     pub directory: u64,
 }
 
-/// Features that change nothing that this module reads, or that it knows.
+/// Features that this module supports or that do not affect reading.
 const INCOMPAT: u64 = incompat::MIXED_BACKREF
     | incompat::DEFAULT_SUBVOL
     | incompat::MIXED_GROUPS
@@ -47,8 +47,7 @@ const INCOMPAT: u64 = incompat::MIXED_BACKREF
     | incompat::SIMPLE_QUOTA;
 
 impl<'a> Btrfs<'a> {
-    /// Reads superblock, chunks and the list of trees. `Err` if the checksum is wrong, or with features that this
-    /// module does not know.
+    /// Reads superblock, chunks and the list of trees. Fails if a checksum is wrong or a feature is not supported.
     pub fn open(source: &'a dyn Source) -> Result<Btrfs<'a>, ReadError> {
         let superblock = Superblock::read(source)?;
         check_features(&superblock)?;
@@ -74,8 +73,8 @@ impl<'a> Btrfs<'a> {
         self.blocks.superblock.fsid
     }
 
-    /// Bytes that file data may still take: what is free in the data chunks, and what no chunk has yet. Metadata may
-    /// claim a part of the latter.
+    /// Bytes available for file data: free space in data chunks, and unallocated space. Metadata may need a part of the
+    /// latter.
     pub fn free_bytes(&self) -> Result<u64, ReadError> {
         let device = &self.blocks.superblock.device;
         let data: Vec<_> =
@@ -91,8 +90,8 @@ impl<'a> Btrfs<'a> {
         Ok(free)
     }
 
-    /// The bytes that must be there exactly as they are, even where they are zeros: the first MiB, the superblocks,
-    /// and all copies of tree blocks and data. Physical, sorted, merged.
+    /// The byte ranges whose contents matter, even where they are zero: the first MiB, the superblocks, and all copies
+    /// of tree blocks and data. Physical, sorted, merged.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         self.check_log()?;
         let total = self.blocks.superblock.total;
@@ -107,17 +106,17 @@ impl<'a> Btrfs<'a> {
         Ok(merged(ranges))
     }
 
-    /// A log would have newer content than the trees have.
+    /// A tree log would contain newer content than the trees.
     pub(super) fn check_log(&self) -> Result<(), ReadError> {
         if self.blocks.superblock.log_root == 0 {
             return Ok(());
         }
         Err(ReadError::Unsupported(
-            "the btrfs was not unmounted: it has a log to be replayed by a mount".into(),
+            "the btrfs was not unmounted cleanly: its tree log must be replayed by mounting it".into(),
         ))
     }
 
-    /// Logical start and length of every extent, be it data or a tree block.
+    /// Visits the logical start and length of every extent, for data and tree blocks.
     pub(super) fn each_extent(
         &self,
         visit: &mut dyn FnMut(u64, u64) -> Result<(), ReadError>,
@@ -157,7 +156,7 @@ impl<'a> Btrfs<'a> {
         found.ok_or_else(|| ReadError::Damaged {
             structure: "root tree".into(),
             at: superblock::OFFSETS[0],
-            problem: format!("it has no tree {number}"),
+            problem: format!("tree {number} is missing"),
         })
     }
 
@@ -189,11 +188,11 @@ impl<'a> Btrfs<'a> {
 
 fn check_features(superblock: &Superblock) -> Result<(), ReadError> {
     if let Some(name) = unknown_feature(superblock.incompat, INCOMPAT, &incompat::NAMES) {
-        return Err(ReadError::Unsupported(format!("the btrfs has the feature {name}, which is not known")));
+        return Err(ReadError::Unsupported(format!("unsupported btrfs feature {name}")));
     }
     if superblock.devices != 1 {
         let count = superblock.devices;
-        return Err(ReadError::Unsupported(format!("the btrfs has {count} devices, only 1 can be read")));
+        return Err(ReadError::Unsupported(format!("the btrfs has {count} devices, only 1 is supported")));
     }
     Ok(())
 }
@@ -222,7 +221,7 @@ fn parse_root(value: &[u8]) -> Option<TreeRoot> {
     Some(TreeRoot { root: Root { address, level, generation }, directory })
 }
 
-/// Whether a tree holds files.
+/// Whether a tree is a subvolume.
 pub(super) fn is_subvolume(number: u64) -> bool {
     number == object::FS_TREE || (object::FIRST_FREE..=format::object::LAST_FREE).contains(&number)
 }

@@ -1,4 +1,4 @@
-//! What is used and what is free: block groups and the free space tree.
+//! Used and free space: block groups and the free space tree.
 
 use super::bytes::Out;
 use super::chunk::Chunk;
@@ -7,13 +7,13 @@ use super::layout::Layout;
 use super::tree_writer::Item;
 use std::ops::Range;
 
-/// A chunk, and how many of its bytes are used; they are its first ones.
+/// A chunk and the number of its used bytes, which are the first ones.
 pub(super) struct Group<'l> {
     pub chunk: &'l Chunk,
     pub used: u64,
 }
 
-/// All block groups, of which the given logical ranges are used.
+/// All block groups, given the used logical ranges.
 pub(super) fn groups<'l>(layout: &'l Layout, used: &[Range<u64>]) -> Vec<Group<'l>> {
     let overlap = |chunk: &Chunk, range: &Range<u64>| {
         range.end.min(chunk.end()).saturating_sub(range.start.max(chunk.start))

@@ -1,4 +1,4 @@
-//! The content of a btrfs as a [`Tree`]: the default subvolume, and those below it as directories.
+//! The content of a btrfs as a [`Tree`]: the default subvolume, with nested subvolumes as directories.
 
 use super::block;
 use super::format::{Key, kind, object};
@@ -10,28 +10,28 @@ use crate::disk::source::ReadError;
 use crate::disk::tree::{Body, Content, Extent, LINK_MAX, Node, NodeId, ROOT, Tree, mode};
 use std::collections::{BTreeMap, HashMap};
 
-/// A subvolume and an inode of it.
+/// A subvolume and an inode in it.
 type Place = (u64, u64);
 
-/// The kernel's number for a directory that stands for a subvolume which is not there, as in a snapshot.
-/// Source: `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
+/// The kernel's inode number for a directory in place of a missing subvolume, as in a snapshot. Source:
+/// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
 const EMPTY_SUBVOLUME: u64 = 2;
 
 /// All items of one inode.
 #[derive(Default)]
 struct Raw {
     inode: Option<Inode>,
-    /// Of a directory: names, and the key of what they name.
+    /// For a directory: names with the keys of their targets.
     entries: Vec<(Vec<u8>, Key)>,
     attributes: BTreeMap<Vec<u8>, Vec<u8>>,
     extents: Vec<(u64, Stored)>,
-    /// Where the last item lies, for messages.
+    /// Location of the last item, for messages.
     at: u64,
 }
 
 impl Btrfs<'_> {
-    /// Everything from the root directory of the default subvolume on. Nodes are numbered from parent to child, in the order
-    /// of names.
+    /// The tree, starting at the root directory of the default subvolume. Nodes are numbered from parent to child, in
+    /// the order of names.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         self.check_log()?;
         let mut builder = Builder {
@@ -45,13 +45,13 @@ impl Btrfs<'_> {
         Ok(builder.tree)
     }
 
-    /// All inodes of a subvolume. Takes the sizes of their items from `budget`, which is in bytes.
+    /// All inodes of a subvolume. Subtracts the sizes of their items from `budget`, which is in bytes.
     fn read_subvolume(&self, number: u64, budget: &mut u64) -> Result<HashMap<u64, Raw>, ReadError> {
         let mut inodes: HashMap<u64, Raw> = HashMap::new();
         self.blocks.walk(self.tree_root(number)?, &mut |item| {
             let size = block::ITEM + item.value.len();
             *budget = budget.checked_sub(size as u64).ok_or_else(|| {
-                ReadError::Unsupported("the btrfs has snapshots that together are larger than it is".into())
+                ReadError::Unsupported("the snapshots together are larger than the filesystem".into())
             })?;
             self.read_item(&mut inodes, &item)
         })?;
@@ -70,7 +70,7 @@ impl Btrfs<'_> {
             kind::XATTR_ITEM => {
                 for entry in item.whole(parse_entries(item.value))? {
                     if raw.attributes.insert(entry.name.to_vec(), entry.value.to_vec()).is_some() {
-                        return Err(item.damaged("an attribute is there twice"));
+                        return Err(item.damaged("duplicate attribute"));
                     }
                 }
             }
@@ -89,26 +89,26 @@ impl Btrfs<'_> {
 fn check_name(item: &Item, name: &[u8]) -> Result<(), ReadError> {
     let bad =
         name.is_empty() || name == b"." || name == b".." || name.iter().any(|byte| [0, b'/'].contains(byte));
-    if bad { Err(item.damaged("a name in a directory is not allowed")) } else { Ok(()) }
+    if bad { Err(item.damaged("invalid name in a directory")) } else { Ok(()) }
 }
 
 struct Builder<'b, 'a> {
     btrfs: &'b Btrfs<'a>,
-    /// What was read and not yet put into the tree.
+    /// Inodes that were read but are not yet in the tree.
     subvolumes: HashMap<u64, HashMap<u64, Raw>>,
     known: HashMap<Place, NodeId>,
-    /// Bytes of items that may still be read: snapshots share their blocks, but not what is made of them here.
+    /// Bytes of items that may still be read: snapshots share blocks on disk, but not in memory.
     budget: u64,
     tree: Tree,
 }
 
-/// A name whose node is still to be made.
+/// A name whose node does not exist yet.
 struct Pending {
     directory: NodeId,
     name: Vec<u8>,
     subvolume: u64,
     target: Key,
-    /// Where the entry lies, for messages.
+    /// Location of the entry, for messages.
     at: u64,
 }
 
@@ -117,7 +117,7 @@ impl Builder<'_, '_> {
         let default = self.btrfs.default_subvolume;
         let root = self.enter(default)?;
         let (_, mut pending) = self.node(root)?;
-        // A stack of our own: directories may lie deeper than the program's reaches.
+        // An explicit stack: directories may be nested deeper than the program's stack allows.
         while let Some(Pending { directory, name, subvolume, target, at }) = pending.pop() {
             let damaged = |problem: &str| ReadError::Damaged {
                 structure: format!("entry `{}` of a directory", name.escape_ascii()),
@@ -130,13 +130,13 @@ impl Builder<'_, '_> {
                     Some(self.enter(target.object)?)
                 }
                 kind::ROOT_ITEM => None,
-                _ => return Err(damaged("it names neither a node nor a subvolume")),
+                _ => return Err(damaged("the entry refers to neither an inode nor a subvolume")),
             };
             let child = match place {
                 None => self.empty_subvolume(directory),
                 Some(place) => match self.known.get(&place) {
                     Some(known) if matches!(self.tree.nodes[*known].body, Body::Directory(_)) => {
-                        return Err(damaged("it is a second name of a directory"));
+                        return Err(damaged("a directory with more than one name"));
                     }
                     Some(known) => *known,
                     None => {
@@ -150,13 +150,13 @@ impl Builder<'_, '_> {
                 unreachable!("only directories have entries")
             };
             if entries.insert(name.clone(), child).is_some() {
-                return Err(damaged("the directory has this name twice"));
+                return Err(damaged("duplicate name in the directory"));
             }
         }
         Ok(())
     }
 
-    /// The root directory of a subvolume, whose items are read at its first call.
+    /// The root directory of a subvolume, whose items are read on the first call.
     fn enter(&mut self, number: u64) -> Result<Place, ReadError> {
         if !is_subvolume(number) {
             return Err(ReadError::Damaged {
@@ -172,7 +172,7 @@ impl Builder<'_, '_> {
         Ok((number, directory))
     }
 
-    /// Makes the node of an inode; also gives its names, if it is a directory, the first one last.
+    /// Creates the node of an inode. For a directory, also returns its names in reverse order.
     fn node(&mut self, place: Place) -> Result<(NodeId, Vec<Pending>), ReadError> {
         let (subvolume, number) = place;
         let raw = self.subvolumes.get_mut(&subvolume).and_then(|inodes| inodes.remove(&number));
@@ -183,7 +183,8 @@ impl Builder<'_, '_> {
             at,
             problem: problem.into(),
         };
-        let inode = raw.inode.as_ref().ok_or_else(|| damaged("it is named, but not there"))?;
+        let inode =
+            raw.inode.as_ref().ok_or_else(|| damaged("the inode is referenced but does not exist"))?;
         inode.check().map_err(|problem| damaged(&problem))?;
         let body = match inode.mode & mode::TYPE {
             mode::DIRECTORY => Body::Directory(BTreeMap::new()),
@@ -194,12 +195,12 @@ impl Builder<'_, '_> {
                 Body::Device { major, minor }
             }
             mode::FIFO | mode::SOCKET => Body::Other,
-            _ => return Err(damaged(&format!("the mode {:#o} is of no known type", inode.mode))),
+            _ => return Err(damaged(&format!("the mode {:#o} has an unknown file type", inode.mode))),
         };
         let directory = self.tree.nodes.len();
         let is_directory = matches!(body, Body::Directory(_));
         if directory == ROOT && !is_directory {
-            return Err(damaged("the root directory is none"));
+            return Err(damaged("the root directory is not a directory"));
         }
         let mut pending = Vec::new();
         if is_directory {
@@ -225,7 +226,7 @@ impl Builder<'_, '_> {
         Ok((directory, pending))
     }
 
-    /// What the kernel shows where a subvolume was when a snapshot was made: an empty directory.
+    /// An empty directory, which the kernel shows in a snapshot in place of a nested subvolume.
     fn empty_subvolume(&mut self, parent: NodeId) -> NodeId {
         let Node { uid, gid, accessed, modified, changed, .. } = self.tree.nodes[parent];
         self.tree.nodes.push(Node {
@@ -260,19 +261,19 @@ impl Builder<'_, '_> {
                 Stored::Zeros { length } | Stored::Extent { length, .. } => *length,
             };
             if *at < end {
-                return Err(format!("its extent at {at} overlaps the one before"));
+                return Err(format!("the extent at {at} overlaps the previous one"));
             }
             end = at.checked_add(length).ok_or("an extent is too long")?;
-            // Preallocation may reach beyond the file's end.
+            // Preallocation may extend beyond the file's end.
             let visible = end.min(size).saturating_sub(*at);
             match stored {
                 _ if visible == 0 => {}
                 Stored::Inline { physical, .. } => push(&mut extents, *at, *physical, visible),
                 Stored::Extent { logical, .. } => {
                     let pieces = self.btrfs.blocks.chunks.map(*logical, visible);
-                    // The kernel makes no extent that lies in two chunks.
+                    // The kernel never creates an extent that crosses chunks.
                     let [piece] = &pieces.map_err(|error| error.to_string())?[..] else {
-                        return Err(format!("its extent at {at} lies in several chunks"));
+                        return Err(format!("the extent at {at} crosses chunks"));
                     };
                     push(&mut extents, *at, piece.copies[0], piece.length);
                 }
@@ -283,7 +284,7 @@ impl Builder<'_, '_> {
     }
 }
 
-/// Adds a range, joined to the last one if it goes on in the file and on the disk.
+/// Adds a range, merged with the last one if it is contiguous in the file and on the disk.
 fn push(extents: &mut Vec<Extent>, at: u64, from: u64, length: u64) {
     if let Some(last) = extents.last_mut()
         && last.at + last.length == at
@@ -300,11 +301,13 @@ fn target(size: u64, raw: &Raw) -> Result<Vec<u8>, String> {
         [(0, Stored::Inline { bytes, .. })] if bytes.len() as u64 == size && size <= LINK_MAX => {
             Ok(bytes.clone())
         }
-        [(0, Stored::Inline { .. })] if size > LINK_MAX => Err(format!("a link's target of {size} bytes")),
-        [(0, Stored::Inline { bytes, .. })] => {
-            Err(format!("the link has a target of {} bytes, its size is {size}", bytes.len()))
+        [(0, Stored::Inline { .. })] if size > LINK_MAX => {
+            Err(format!("symbolic link with a target of {size} bytes"))
         }
-        _ => Err("the link has no target".to_owned()),
+        [(0, Stored::Inline { bytes, .. })] => {
+            Err(format!("the symbolic link's target has {} bytes, but its size is {size}", bytes.len()))
+        }
+        _ => Err("the symbolic link has no target".to_owned()),
     }
 }
 
@@ -313,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_has_the_size_that_is_said() {
+    fn a_link_target_must_match_its_size() {
         let with = |bytes: &[u8]| Raw {
             extents: Vec::from([(0, Stored::Inline { bytes: bytes.to_vec(), physical: 0 })]),
             ..Raw::default()

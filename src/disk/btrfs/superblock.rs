@@ -5,27 +5,27 @@ use super::checksum::ChecksumType;
 use crate::disk::source::{ReadError, Source};
 use uuid::Uuid;
 
-/// Bytes from the filesystem's start; the first is the authority. Source: `btrfs_sb_offset`.
+/// Bytes from the filesystem's start; the first one is authoritative. Source: `btrfs_sb_offset`.
 pub(super) const OFFSETS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
 
-/// In bytes.
+/// Size in bytes.
 pub(super) const SIZE: usize = 4096;
 
 const MAGIC: &[u8; 8] = b"_BHRfS_M";
 const LABEL_SIZE: usize = 256;
 const SYSTEM_CHUNKS_SIZE: usize = 2048;
-/// Where they are in a superblock.
+/// Offset of the system chunks in a superblock.
 const SYSTEM_CHUNKS_FIELD: usize = 811;
-/// And in the filesystem, in bytes from its start.
+/// Offset of the system chunks in the filesystem, in bytes.
 pub(super) const SYSTEM_CHUNKS_AT: u64 = OFFSETS[0] + SYSTEM_CHUNKS_FIELD as u64;
-/// Zeros between `metadata_uuid` and the system chunks.
+/// Bytes between `metadata_uuid` and the system chunks.
 const RESERVED_SIZE: usize = 224;
 const BACKUPS: usize = 4;
 const BACKUP_SIZE: usize = 168;
 /// `BTRFS_HEADER_FLAG_WRITTEN`.
 const WRITTEN: u64 = 1;
 
-/// Where a tree is.
+/// Location of a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Root {
     /// Logical address.
@@ -38,9 +38,9 @@ pub(super) struct Root {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Device {
     pub number: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub total: u64,
-    /// Bytes that chunks take.
+    /// Bytes allocated to chunks.
     pub used: u64,
     pub sector: u32,
     pub uuid: Uuid,
@@ -80,15 +80,15 @@ pub(super) struct Superblock {
     pub root: Root,
     pub chunk_root: Root,
     pub log_root: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub total: u64,
-    /// Bytes of all extents, each counted once.
+    /// Bytes of all extents, each copy counted once.
     pub used: u64,
     pub root_dir: u64,
     pub devices: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub sector: u32,
-    /// In bytes.
+    /// Size in bytes.
     pub node: u32,
     pub stripe: u32,
     pub compat: u64,
@@ -104,7 +104,7 @@ pub(super) struct Superblock {
     pub system_chunks: Vec<u8>,
 }
 
-/// Roots that a repair can fall back to.
+/// Backup roots for repairs.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Backup {
     pub extent: Root,
@@ -114,24 +114,23 @@ pub(super) struct Backup {
 }
 
 impl Superblock {
-    /// Reads the first superblock and checks it.
+    /// Reads and checks the first superblock.
     pub(super) fn read(source: &dyn Source) -> Result<Superblock, ReadError> {
         let at = OFFSETS[0];
         let damaged = |problem: String| ReadError::Damaged { structure: "superblock".into(), at, problem };
         let mut bytes = vec![0; SIZE];
         source.read_at(&mut bytes, at).map_err(|error| ReadError::Io { at, error })?;
         if bytes[64..72] != *MAGIC {
-            return Err(damaged("it does not have btrfs's magic".into()));
+            return Err(damaged("the btrfs magic number is missing".into()));
         }
         let number = u16::from_le_bytes([bytes[196], bytes[197]]);
-        let checksum = ChecksumType::from_number(number).ok_or_else(|| {
-            ReadError::Unsupported(format!("btrfs checksums of type {number} are not known"))
-        })?;
+        let checksum = ChecksumType::from_number(number)
+            .ok_or_else(|| ReadError::Unsupported(format!("unsupported btrfs checksum type {number}")))?;
         if checksum.of(&bytes[32..])[..checksum.size()] != bytes[..checksum.size()] {
-            return Err(damaged("its checksum is wrong".into()));
+            return Err(damaged("checksum mismatch".into()));
         }
         let superblock = Superblock::parse(&bytes, checksum)
-            .ok_or_else(|| damaged("its system chunk array is too long".into()))?;
+            .ok_or_else(|| damaged("the system chunk array is too long".into()))?;
         superblock.check(source.size()).map_err(damaged)?;
         Ok(superblock)
     }
@@ -189,20 +188,23 @@ impl Superblock {
     fn check(&self, size: u64) -> Result<(), String> {
         let fits = |bytes: u32| bytes.is_power_of_two() && (4096..=65_536).contains(&bytes);
         if !fits(self.sector) || !fits(self.node) || self.node < self.sector {
-            return Err(format!("it has sectors of {} and nodes of {} bytes", self.sector, self.node));
+            return Err(format!(
+                "invalid sector size of {} bytes or node size of {} bytes",
+                self.sector, self.node
+            ));
         }
         if self.total > size {
-            return Err(format!("the filesystem has {} bytes, but only {size} are there", self.total));
+            return Err(format!("the filesystem has {} bytes, but only {size} exist", self.total));
         }
         Ok(())
     }
 
-    /// The offsets of those superblocks that fit.
+    /// The offsets of the superblocks that are inside the filesystem.
     pub(super) fn places(total: u64) -> impl Iterator<Item = u64> {
         OFFSETS.into_iter().filter(move |offset| offset + SIZE as u64 <= total)
     }
 
-    /// The superblock for the place `at`, with its checksum.
+    /// The superblock for the offset `at`, with its checksum.
     pub(super) fn encode(&self, at: u64, backup: &Backup) -> Vec<u8> {
         let mut bytes = Out::new()
             .zeros(32)
@@ -245,7 +247,7 @@ impl Superblock {
     }
 }
 
-/// The fields by their first byte, for people.
+/// The fields by their offset, for messages.
 pub(super) const FIELDS: [(usize, &str); 35] = [
     (0, "csum"),
     (32, "fsid"),

@@ -1,4 +1,4 @@
-//! Making a whole tree from its items, leaves first, each block as full as it gets.
+//! Builds a whole tree from its items, leaves first, with blocks as full as possible.
 
 use super::block::{FLAGS, HEADER, ITEM, POINTER};
 use super::bytes::Out;
@@ -25,12 +25,12 @@ pub(super) fn max_value(node_size: u32) -> usize {
     node_size as usize - HEADER - ITEM
 }
 
-/// How items are spread over blocks.
+/// The distribution of items over blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Items in each leaf.
+    /// Number of items in each leaf.
     leaves: Vec<usize>,
-    /// Blocks of each level, from the leaves up to the root.
+    /// Number of blocks at each level, from the leaves to the root.
     levels: Vec<usize>,
 }
 
@@ -46,7 +46,7 @@ impl Shape {
                 used = 0;
             }
             used += ITEM + size;
-            *leaves.last_mut().expect("there is always a leaf") += 1;
+            *leaves.last_mut().expect("leaves is never empty") += 1;
         }
         let mut levels = vec![leaves.len()];
         while let Some(&below) = levels.last()
@@ -70,19 +70,19 @@ impl Shape {
         self.levels.iter().enumerate().flat_map(|(level, count)| std::iter::repeat_n(level as u8, *count))
     }
 
-    /// The root of a tree whose blocks lie one after the other from `first` on.
+    /// The root of a tree whose blocks are contiguous from `first` on.
     pub(super) fn root(&self, first: u64, node_size: u32, generation: u64) -> Root {
         let address = first + (self.blocks() as u64 - 1) * u64::from(node_size);
         Root { address, level: self.levels.len() as u8 - 1, generation }
     }
 }
 
-/// How many children an inner block has at most.
+/// The most children of an inner block.
 fn pointers(node_size: u32) -> usize {
     (node_size as usize - HEADER) / POINTER
 }
 
-/// What all blocks of a filesystem have in common.
+/// Properties common to all blocks of a filesystem.
 #[derive(Clone, Debug)]
 pub(super) struct BlockStyle {
     pub node_size: u32,
@@ -92,10 +92,10 @@ pub(super) struct BlockStyle {
     pub generation: u64,
 }
 
-/// Takes a block and its logical address.
+/// A callback for a block and its logical address.
 pub(super) type Emit<'e> = dyn FnMut(u64, &[u8]) -> Result<(), WriteError> + 'e;
 
-/// Gives each block and its logical address to `emit`: those of a tree of `items`, from the address `first` on.
+/// Writes a tree of `items`: calls `emit` for each block with its logical address, starting at `first`.
 pub(super) fn write_tree(
     items: &[Item],
     shape: &Shape,
@@ -133,7 +133,7 @@ pub(super) fn write_tree(
     Ok(())
 }
 
-/// A leaf's bytes after the header: the items' entries from the front, their values from the back.
+/// A leaf's bytes after the header: the items from the front, their values from the back.
 fn leaf(items: &[Item], node_size: u32) -> Vec<u8> {
     let mut content = vec![0; node_size as usize - HEADER];
     let mut end = content.len();
@@ -179,10 +179,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_are_filled_and_levels_end_in_one_root() {
+    fn leaves_are_full_and_there_is_one_root() {
         let empty = Shape::of(std::iter::empty(), 4096);
         assert_eq!((empty.blocks(), empty.levels.len()), (1, 1));
-        // 3995 bytes hold 26 items of 25 + 125 bytes; 121 pointers fit into a block.
+        // A leaf of 3995 bytes holds 26 items of 25 + 125 bytes; a block holds 121 pointers.
         let shape = Shape::of(std::iter::repeat_n(125, 26 * 122), 4096);
         assert_eq!(shape.levels, [122, 2, 1]);
         assert_eq!(shape.root(1 << 20, 4096, 1).address, (1 << 20) + 124 * 4096);

@@ -1,4 +1,4 @@
-//! Reading trees: every item of one, in order.
+//! Reading the items of a tree in order.
 
 use super::block::{self, Entries};
 use super::chunk::Chunks;
@@ -7,7 +7,7 @@ use super::superblock::{self, Root, Superblock};
 use crate::disk::source::{ReadError, Source};
 use std::collections::HashSet;
 
-/// What is needed to read any tree.
+/// Everything that is needed to read a tree.
 pub(super) struct Blocks<'a> {
     pub source: &'a dyn Source,
     pub superblock: Superblock,
@@ -18,7 +18,7 @@ pub(super) struct Blocks<'a> {
 pub(super) struct Item<'a> {
     pub key: Key,
     pub value: &'a [u8],
-    /// Where the value lies, in bytes from the filesystem's start.
+    /// Location of the value, in bytes from the filesystem's start.
     pub physical: u64,
 }
 
@@ -29,21 +29,21 @@ impl Item<'_> {
         ReadError::Damaged { structure, at: self.physical, problem: problem.into() }
     }
 
-    /// `Err` if there is nothing, since then the value was too short.
+    /// Unwraps a parsed value; `None` means that the item was too short.
     pub(super) fn whole<T>(&self, parsed: Option<T>) -> Result<T, ReadError> {
-        parsed.ok_or_else(|| self.damaged("it is shorter than what it should hold"))
+        parsed.ok_or_else(|| self.damaged("the item is too short"))
     }
 }
 
 type Visitor<'v> = dyn FnMut(Item) -> Result<(), ReadError> + 'v;
 
 impl Blocks<'_> {
-    /// Calls `visit` with each item of a tree, in the order of keys.
+    /// Calls `visit` for each item of a tree, in the order of keys.
     pub(super) fn walk(&self, root: Root, visit: &mut Visitor) -> Result<(), ReadError> {
         self.walk_range(root, Key::new(0, 0, 0), Key::new(u64::MAX, u8::MAX, u64::MAX), visit)
     }
 
-    /// As [`walk`](Self::walk), but only the items from `first` to `last`, both included.
+    /// Same as [`walk`](Self::walk), limited to the items from `first` to `last` (inclusive).
     pub(super) fn walk_range(
         &self,
         root: Root,
@@ -55,7 +55,7 @@ impl Blocks<'_> {
         walk.block(root, None)
     }
 
-    /// The bytes of a tree block, of whichever copy has the right checksum, and where that lies.
+    /// The bytes and the location of a copy of a tree block with a valid checksum.
     pub(super) fn read(&self, address: u64) -> Result<(Vec<u8>, u64), ReadError> {
         let size = self.superblock.node as usize;
         let mapped = self.chunks.map(address, size as u64)?;
@@ -63,14 +63,14 @@ impl Blocks<'_> {
             return Err(ReadError::Damaged {
                 structure: "tree block".into(),
                 at: mapped.first().map_or(superblock::OFFSETS[0], |mapped| mapped.copies[0]),
-                problem: format!("at logical byte {address}, it lies in two chunks"),
+                problem: format!("the block at logical byte {address} crosses chunks"),
             });
         };
         let checksum = self.superblock.checksum;
         let mut bytes = vec![0; size];
         let mut fault = None;
         for physical in &mapped.copies {
-            // One copy that is good suffices.
+            // One valid copy is sufficient.
             match self.source.read_at(&mut bytes, *physical) {
                 Err(error) => fault = Some(ReadError::Io { at: *physical, error }),
                 Ok(()) if checksum.of(&bytes[32..])[..checksum.size()] == bytes[..checksum.size()] => {
@@ -80,12 +80,12 @@ impl Blocks<'_> {
                     fault.get_or_insert_with(|| ReadError::Damaged {
                         structure: "tree block".into(),
                         at: *physical,
-                        problem: "its checksum is wrong".into(),
+                        problem: "checksum mismatch".into(),
                     });
                 }
             }
         }
-        Err(fault.expect("every chunk has a copy"))
+        Err(fault.expect("every chunk has at least one copy"))
     }
 }
 
@@ -99,22 +99,22 @@ struct Walk<'w, 'a, 'v> {
 }
 
 impl Walk<'_, '_, '_> {
-    /// Levels fall from call to call, so the depth is bounded.
+    /// The level decreases with every call, so the recursion depth is bounded.
     fn block(&mut self, root: Root, first: Option<Key>) -> Result<(), ReadError> {
         let (bytes, physical) = self.blocks.read(root.address)?;
         let damaged =
             |problem: String| ReadError::Damaged { structure: "tree block".into(), at: physical, problem };
         if !self.seen.insert(root.address) {
-            return Err(damaged("it is in a tree twice".into()));
+            return Err(damaged("the block occurs more than once in a tree".into()));
         }
         match block::parse(&bytes, root, &self.blocks.superblock).map_err(damaged)? {
             Entries::Leaf(items) => {
                 if first.is_some_and(|first| items.first().is_none_or(|(key, _)| *key != first)) {
-                    return Err(damaged("its first key is not what its parent says".into()));
+                    return Err(damaged("the first key does not match the parent".into()));
                 }
                 for (key, range) in items {
                     if self.previous.is_some_and(|previous| previous >= key) {
-                        return Err(damaged("its keys are not in order with the block before".into()));
+                        return Err(damaged("the keys are not in order with the previous block".into()));
                     }
                     self.previous = Some(key);
                     if (self.first..=self.last).contains(&key) {
@@ -125,7 +125,7 @@ impl Walk<'_, '_, '_> {
             }
             Entries::Inner(children) => {
                 if first.is_some_and(|first| children[0].0 != first) {
-                    return Err(damaged("its first key is not what its parent says".into()));
+                    return Err(damaged("the first key does not match the parent".into()));
                 }
                 for (index, (key, child)) in children.iter().enumerate() {
                     let next = children.get(index + 1).map(|(key, _)| *key);

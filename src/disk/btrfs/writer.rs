@@ -1,7 +1,7 @@
-//! Filling an empty filesystem: everything that `mkfs.btrfs` wrote is read for its choices and then replaced.
+//! Fills an empty filesystem: reads the settings that `mkfs.btrfs` chose, and then replaces everything that it wrote.
 //!
-//! `mkfs.btrfs --rootdir` could do it, but (as of version 6.2) it loses hard links, device numbers and holes, and lets
-//! random numbers and the clock into the image.
+//! `mkfs.btrfs --rootdir` is not used because (as of version 6.2) it loses hard links, device numbers and holes, and
+//! its output depends on random numbers and the clock.
 
 use super::bytes::Out;
 use super::data;
@@ -20,36 +20,36 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The generation of everything.
+/// The generation of all structures.
 pub(super) const GENERATION: u64 = 1;
 
-/// Nodes of more bytes than a memory page has are "big".
+/// Nodes larger than a memory page are "big metadata".
 const SMALL_NODE: u32 = 4096;
 
 /// Why a filesystem could not be filled.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// In bytes. Nothing was written.
-    #[error("the content needs a btrfs of {need} bytes, but this one has {have}")]
+    /// Sizes in bytes. Nothing was written.
+    #[error("the content needs a btrfs of {need} bytes, this one has {have} bytes")]
     Full { need: u64, have: u64 },
     #[error("cannot fill a btrfs with {0}")]
     Unsupported(String),
     /// Nothing was written.
-    #[error("the btrfs is not as mkfs.btrfs makes it: {0}")]
+    #[error("expected a newly made, empty btrfs: {0}")]
     NotEmpty(String),
     #[error(
-        "the attribute `{attribute}` of `{}` has {size} bytes, but {room} fit into a btrfs node",
+        "the attribute `{attribute}` of `{}` has {size} bytes, but only {room} fit into a btrfs node",
         path.display()
     )]
     Attribute {
         path: PathBuf,
         attribute: String,
-        /// Of its value, in bytes.
+        /// Size of its value in bytes.
         size: usize,
-        /// In bytes.
+        /// Limit in bytes.
         room: usize,
     },
-    #[error("btrfs cannot hold `{}`: {problem}", path.display())]
+    #[error("btrfs cannot store `{}`: {problem}", path.display())]
     Node { path: PathBuf, problem: String },
     #[error("could not read `{}`", path.display())]
     Source {
@@ -69,9 +69,9 @@ impl WriteError {
     }
 }
 
-/// Puts a tree into a filesystem that `mkfs.btrfs` has just made in the file `image`, from its first byte on. Bytes and
-/// holes of the image depend on the arguments and on the options of `mkfs.btrfs`, not on what that chose at random.
-/// Errors about the content come before anything is written.
+/// Writes a tree into a new filesystem from `mkfs.btrfs`, which fills the file `image`. Bytes and holes of the image
+/// depend on the arguments and on the options of `mkfs.btrfs`, but not on its random values. Errors about the content
+/// are returned before anything is written.
 pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     let metadata = image.metadata().map_err(|error| ReadError::Io { at: 0, error })?;
     let size = metadata.len();
@@ -82,7 +82,7 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     let mut superblock = empty.blocks.superblock.clone();
     check_features(&empty)?;
     superblock.generation = GENERATION;
-    // The kernel sets it at the first mount, mkfs.btrfs 6.14 by itself, 6.2 not. Source: `open_ctree`.
+    // The kernel sets this flag at the first mount. mkfs.btrfs 6.14 sets it itself, 6.2 does not. Source: `open_ctree`.
     if superblock.node > SMALL_NODE {
         superblock.incompat |= incompat::BIG_METADATA;
     }
@@ -97,7 +97,7 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
         subvolume_uuid: Uuid::new_v5(&fill.seed, b"subvolume"),
     };
     let plan = plan(&input)?;
-    // Nothing of what was there remains.
+    // Discard everything that mkfs.btrfs wrote.
     image.set_len(0).and_then(|()| image.set_len(size)).map_err(WriteError::Image)?;
     write(image, &input, plan)
 }
@@ -122,7 +122,7 @@ fn write(image: &File, input: &Input, mut plan: Plan) -> Result<(), WriteError> 
     write_superblocks(image, superblock, &plan)
 }
 
-/// Puts the sectors' checksums into the items that were made for them.
+/// Sets the checksums of sectors in their items.
 fn set_checksums(plan: &mut Plan, sums: &[u8]) {
     let trees = plan.trees.iter_mut().filter(|tree| tree.owner == object::CSUM_TREE);
     let mut rest = sums;
@@ -151,7 +151,7 @@ fn write_superblocks(image: &File, empty: &Superblock, plan: &Plan) -> Result<()
         dev: plan.root(object::DEV_TREE, empty.node),
         csum: plan.root(object::CSUM_TREE, empty.node),
     };
-    // The first one last: without it, what was not finished is not taken for a filesystem.
+    // Write the first superblock last, so that an incomplete image is not detected as a filesystem.
     let places: Vec<u64> = Superblock::places(superblock.total).collect();
     for at in places.into_iter().rev() {
         image.write_all_at(&superblock.encode(at, &backup), at).map_err(WriteError::Image)?;
@@ -159,13 +159,13 @@ fn write_superblocks(image: &File, empty: &Superblock, plan: &Plan) -> Result<()
     Ok(())
 }
 
-/// The profiles, from the chunks that are there.
+/// The profiles of the existing chunks.
 fn chunk_flags(empty: &Btrfs) -> Result<ChunkFlags, WriteError> {
     let find = |kind: u64| {
         let mut chunks = empty.blocks.chunks.iter().map(|chunk| chunk.flags);
         chunks
             .find(|flags| flags & kind != 0)
-            .ok_or_else(|| WriteError::Unsupported("a kind of block groups missing".into()))
+            .ok_or_else(|| WriteError::Unsupported("a missing type of block groups".into()))
     };
     let flags = ChunkFlags {
         system: find(profile::SYSTEM)?,
@@ -175,16 +175,16 @@ fn chunk_flags(empty: &Btrfs) -> Result<ChunkFlags, WriteError> {
     let superblock = &empty.blocks.superblock;
     if flags.mixed() && superblock.sector != superblock.node {
         return Err(WriteError::Unsupported(
-            "mixed block groups and a node size other than the sectors'".into(),
+            "mixed block groups and a node size that differs from the sector size".into(),
         ));
     }
     Ok(flags)
 }
 
-/// What is there would be lost.
+/// Existing content would be lost.
 fn check_empty(empty: &Btrfs) -> Result<(), WriteError> {
     if empty.blocks.superblock.log_root != 0 {
-        return Err(WriteError::NotEmpty("it has a log to be replayed by a mount".into()));
+        return Err(WriteError::NotEmpty("it has a tree log to be replayed".into()));
     }
     let subvolumes = empty.roots.keys().filter(|number| is_subvolume(**number)).count();
     if subvolumes != 1 {
@@ -193,7 +193,7 @@ fn check_empty(empty: &Btrfs) -> Result<(), WriteError> {
     let mut found = 0;
     empty.blocks.walk(empty.tree_root(object::FS_TREE)?, &mut |item| {
         let Key { object: number, kind: form, .. } = item.key;
-        // The root directory, and its name for itself.
+        // The root directory and its reference to itself.
         let is_root = number == object::FIRST_FREE && [kind::INODE_ITEM, kind::INODE_REF].contains(&form);
         found += u64::from(!is_root);
         Ok(())
@@ -220,7 +220,7 @@ fn check_features(empty: &Btrfs) -> Result<(), WriteError> {
         return unsupported(format!("the feature {name}"));
     }
     if superblock.compat != 0 {
-        return unsupported(format!("the compatible features {:#x}", superblock.compat));
+        return unsupported(format!("the compat features {:#x}", superblock.compat));
     }
     if superblock.incompat & incompat::SKINNY_METADATA == 0 {
         return unsupported("the feature skinny-metadata turned off".into());

@@ -1,20 +1,20 @@
-//! Puts the attributes inside an inode into one order, and takes out what only says something about the host.
+//! Normalizes the extended attributes inside an inode: one order, and no attributes of the host.
 //!
-//! `mke2fs -d` copies all of them, labels of the host's SELinux as well, and writes them in the order in which the host
-//! lists them, which differs from filesystem to filesystem. Those in blocks it sorts by itself.
+//! `mke2fs -d` copies all attributes, including the host's SELinux labels, in the order in which the host lists them,
+//! which depends on the host's filesystem. mke2fs sorts only the attributes in separate blocks.
 
 use super::attributes::{ENTRY_HEADER, INLINE_DATA, MAGIC, SYSTEM, full_name};
 use super::inode::{BASE_SIZE, EXTRA_SIZE};
 use crate::disk::bytes::{u16_at, u32_at};
 use crate::disk::scan;
 
-/// The place of a value in its entry.
+/// Offset of the value's place in an entry.
 const VALUE_OFFSET: usize = 2;
 
 struct Attribute {
     /// Header and name.
     entry: Vec<u8>,
-    /// Empty if it lies in an inode of its own.
+    /// Empty if the value is in an inode of its own.
     value: Vec<u8>,
 }
 
@@ -23,14 +23,14 @@ impl Attribute {
         &self.entry[ENTRY_HEADER..]
     }
 
-    /// Whether it belongs to the content. One whose value has an inode of its own stays, since that inode would be left
-    /// without a use.
+    /// Whether the attribute belongs to the content. An attribute whose value has an inode of its own is kept, since
+    /// that inode would become unreferenced.
     fn is_kept(&self) -> bool {
         u32_at(&self.entry, 4) != 0
             || full_name(self.entry[1], self.name()).is_none_or(|name| scan::is_kept(&name))
     }
 
-    /// As the kernel orders those in blocks, but the rest of inline data stays first.
+    /// The kernel's order for attributes in blocks, except that the rest of inline data comes first.
     fn rank(&self) -> (bool, u8, usize, Vec<u8>) {
         let index = self.entry[1];
         let is_inline_data = index == SYSTEM && self.name() == INLINE_DATA;
@@ -38,8 +38,8 @@ impl Attribute {
     }
 }
 
-/// Sorts the content's attributes inside an inode, and packs their values in the same order, the first one last; the
-/// host's own are gone afterwards. Leaves alone what it does not understand.
+/// Sorts the attributes inside an inode, packs their values in the same order with the first one last, and removes
+/// those of the host. Inodes with invalid attributes are left unchanged.
 pub(super) fn normalize_attributes(inode: &mut [u8]) {
     if inode.len() <= BASE_SIZE {
         return;
@@ -52,7 +52,7 @@ pub(super) fn normalize_attributes(inode: &mut [u8]) {
     let before = attributes.len();
     attributes.retain(Attribute::is_kept);
     if attributes.is_empty() && before > 0 {
-        // As in an inode that never had any.
+        // As in an inode that never had attributes.
         inode[start - 4..].fill(0);
     } else if let Some(sorted) = packed(attributes, inode.len() - start) {
         inode[start..].copy_from_slice(&sorted);
@@ -77,7 +77,7 @@ fn parse(area: &[u8]) -> Option<Vec<Attribute>> {
     Some(found)
 }
 
-/// `None` if they do not fit into `length` bytes, as overlapping values would not.
+/// `None` if the attributes do not fit into `length` bytes, as is the case for overlapping values.
 fn packed(mut attributes: Vec<Attribute>, length: usize) -> Option<Vec<u8>> {
     attributes.sort_by_key(Attribute::rank);
     let mut area = vec![0; length];
@@ -91,7 +91,7 @@ fn packed(mut attributes: Vec<Attribute>, length: usize) -> Option<Vec<u8>> {
         area.get_mut(place..place + entry.len())?.copy_from_slice(&entry);
         place = (place + entry.len()).next_multiple_of(4);
     }
-    // Four zero bytes must end the entries, unless the area does.
+    // Four zero bytes terminate the entries, unless they fill the area.
     (place <= end && (place == length || place + 4 <= end)).then_some(area)
 }
 
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_writing_leaves_no_trace() {
+    fn the_order_of_writing_does_not_matter() {
         let sorted = inode([(b"b", b"12345"), (b"aa", b"67")]);
         let mut other = inode([(b"aa", b"67"), (b"b", b"12345")]);
         assert_ne!(other, sorted);
@@ -130,10 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_attributes_go() {
+    fn host_attributes_are_removed() {
         let with = |indices: [u8; 2]| {
             let mut bytes = inode([(b"capability", b"12345"), (b"selinux", b"67")]);
-            // The second entry comes after 16 bytes and a name of 10, in whole words.
+            // The second entry starts after 16 bytes and a name of 10 bytes, rounded up to 4 bytes.
             (bytes[164 + 1], bytes[164 + 28 + 1]) = indices.into();
             normalize_attributes(&mut bytes);
             bytes
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_attributes_stay() {
+    fn malformed_attributes_are_unchanged() {
         let mut bytes = inode([(b"b", b"12345"), (b"aa", b"67")]);
         bytes[164 + 2] = 0xff;
         let before = bytes.clone();

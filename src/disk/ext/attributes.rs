@@ -1,7 +1,7 @@
-//! Extended attributes: in the inode after its fields, in a block of their own that inodes may share, or, for large
-//! values, in inodes of their own. Access control lists are turned into the form that getxattr(2) gives.
+//! Extended attributes. They are stored in the inode after its fields, in a separate block that inodes may share, or,
+//! for large values, in separate inodes. Access control lists are converted to the form of getxattr(2).
 //!
-//! Source: kernel, `Documentation/filesystems/ext4/attributes.rst`; for the lists `fs/ext4/acl.h` and acl(5).
+//! Source: kernel, `Documentation/filesystems/ext4/attributes.rst`; for ACLs `fs/ext4/acl.h` and acl(5).
 
 use super::inode::Inode;
 use super::mapping::{Budget, mapping};
@@ -11,29 +11,29 @@ use crate::disk::source::ReadError;
 use std::collections::BTreeMap;
 
 pub(super) const MAGIC: u32 = 0xea02_0000;
-/// Bytes before the entries of a block; in an inode only the magic number stands there.
+/// Bytes before the entries of a block. In an inode, only the magic number comes before the entries.
 const BLOCK_HEADER: usize = 32;
 /// Bytes of an entry before its name.
 pub(super) const ENTRY_HEADER: usize = 16;
 /// The kernel's limit, in bytes.
 const LARGEST_VALUE: u64 = 65_536;
-/// The name, under `system.`, of what does not fit into an inode's own part of inline data.
+/// Name of the attribute, under `system.`, that holds the part of inline data that does not fit into the inode's map.
 pub(super) const INLINE_DATA: &[u8] = b"data";
-/// The index of that prefix.
+/// Name index of the prefix `system.`.
 pub(super) const SYSTEM: u8 = 7;
 
 #[derive(Debug, Default)]
 pub(super) struct Attributes {
-    /// By full name, as getxattr(2) gives them.
+    /// Attributes by full name, as getxattr(2) returns them.
     pub named: BTreeMap<Vec<u8>, Vec<u8>>,
     pub inline_data: Option<InlineData>,
 }
 
-/// The rest of a file or directory that lies in the inode.
+/// The part of an inline file or directory that is stored as an attribute.
 #[derive(Debug)]
 pub(super) struct InlineData {
     pub bytes: Vec<u8>,
-    /// Bytes from the filesystem's start; of what has an inode of its own, to the entry that names that.
+    /// Bytes from the filesystem's start; if the value has its own inode, those of the entry that refers to it.
     pub at: u64,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn attributes(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Resul
             return Err(damaged(
                 format!("inode {}", inode.number),
                 inode.at + 0x68,
-                format!("its attributes are in block {block}, outside of the filesystem"),
+                format!("attribute block {block} is outside the filesystem"),
             ));
         }
         budget.spend(1, block * size)?;
@@ -75,9 +75,9 @@ pub(super) fn attributes(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Resul
 /// Entries with their values.
 struct Area<'b> {
     owner: &'b Inode,
-    /// Values' places count from here.
+    /// Value offsets are relative to the start of these bytes.
     bytes: &'b [u8],
-    /// Where the first entry is in `bytes`.
+    /// Offset of the first entry in `bytes`.
     first: usize,
     /// Bytes from the filesystem's start.
     at: u64,
@@ -90,24 +90,24 @@ impl Area<'_> {
 
     fn collect(&self, ext: &Ext, budget: &mut Budget, found: &mut Attributes) -> Result<(), ReadError> {
         let mut place = self.first;
-        // Of the values in this area, which do not overlap.
+        // Total size of the values in this area, which must not overlap.
         let mut taken = 0;
-        // Four zero bytes end the entries, or the area does.
+        // The entries end at four zero bytes or at the end of the area.
         while self.bytes.get(place..place + 4).is_some_and(|bytes| bytes != [0; 4]) {
             let header = self
                 .bytes
                 .get(place..place + ENTRY_HEADER)
-                .ok_or_else(|| self.damaged(place, "an entry does not fit"))?;
+                .ok_or_else(|| self.damaged(place, "an entry is truncated"))?;
             let name_end = place + ENTRY_HEADER + usize::from(header[0]);
             let name = self
                 .bytes
                 .get(place + ENTRY_HEADER..name_end)
-                .ok_or_else(|| self.damaged(place, "a name does not fit"))?;
+                .ok_or_else(|| self.damaged(place, "a name is truncated"))?;
             if u32_at(header, 4) == 0 {
                 taken += u64::from(u32_at(header, 8));
             }
             if taken > self.bytes.len() as u64 {
-                return Err(self.damaged(place, "its values take more than the place for them"));
+                return Err(self.damaged(place, "the values are larger than the attribute area"));
             }
             if let Some(full) = full_name(header[1], name) {
                 let value = self.value(ext, header, place, budget)?;
@@ -144,7 +144,7 @@ impl Area<'_> {
         }
         let start = usize::from(u16_at(header, 2));
         let value = (start.checked_add(size as usize)).and_then(|end| self.bytes.get(start..end));
-        Ok(value.ok_or_else(|| self.damaged(place, "a value lies outside"))?.to_vec())
+        Ok(value.ok_or_else(|| self.damaged(place, "a value is outside the attribute area"))?.to_vec())
     }
 
     fn value_of_inode(
@@ -157,14 +157,16 @@ impl Area<'_> {
     ) -> Result<Vec<u8>, ReadError> {
         let inode = ext.inode(number)?;
         if size > LARGEST_VALUE || !inode.has_flag(super::inode::flag::ATTRIBUTE_VALUE) {
-            return Err(self.damaged(place, "a value's inode holds no value, or too large a one"));
+            return Err(
+                self.damaged(place, "the value's inode is not a value inode, or the value is too large")
+            );
         }
         let mapping = mapping(ext, &inode, budget)?;
         ext.content(&mapping, size)
     }
 }
 
-/// `None` for what getxattr(2) does not show: inline data, encryption contexts and verity descriptors.
+/// `None` for attributes that getxattr(2) does not return: inline data, encryption contexts and verity descriptors.
 pub(super) fn full_name(index: u8, name: &[u8]) -> Option<Vec<u8>> {
     let prefix: &[u8] = match index {
         1 => b"user.",
@@ -179,7 +181,7 @@ pub(super) fn full_name(index: u8, name: &[u8]) -> Option<Vec<u8>> {
     Some([prefix, name].concat())
 }
 
-/// From the form on the disk, where only named users and groups have an id, to that of getxattr(2).
+/// Converts the on-disk form, where only named users and groups have an ID, to the form of getxattr(2).
 fn access_list(stored: &[u8]) -> Option<Vec<u8>> {
     const STORED_VERSION: u32 = 1;
     const GIVEN_VERSION: u32 = 2;

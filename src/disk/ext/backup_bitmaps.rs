@@ -1,7 +1,8 @@
-//! Writes the block bitmaps of empty groups that have copies of the superblock.
+//! Writes the block bitmaps of empty groups that have a backup superblock.
 //!
-//! mke2fs 1.47.0 leaves them unwritten (`BLOCK_UNINIT`), 1.47.2 writes them. No option selects one or the other; afterwards
-//! both have made the same bytes. Seen in images of both versions; why it changed was not looked up.
+//! mke2fs 1.47.0 leaves these bitmaps uninitialized (`BLOCK_UNINIT`), mke2fs 1.47.2 writes them, and no option selects
+//! either behavior. After this step, both versions result in the same bytes. Observed in images of both versions; the
+//! reason for the change is unknown.
 
 use super::checksum::seal_descriptor;
 use super::group::{Group, Head, head};
@@ -9,7 +10,7 @@ use super::normalize::{NormalizeError, Normalizer};
 use super::superblock::read_only;
 use crate::disk::bytes::u16_at;
 
-/// Fields of a group's descriptor.
+/// Fields of a group descriptor.
 const FLAGS: usize = 0x12;
 const BITMAP_CHECKSUM: (usize, usize) = (0x18, 0x38);
 const BLOCK_UNINIT: u16 = 2;
@@ -28,7 +29,7 @@ impl Normalizer<'_, '_> {
         Ok(())
     }
 
-    /// The group's own structures are set, as far as they lie in it, and the bits behind its clusters.
+    /// Sets the bits of the group's own metadata and those after its last cluster.
     fn bitmap(&self, number: u32, group: &Group, head: &Head) -> Vec<u8> {
         let superblock = &self.ext.superblock;
         let clusters = superblock.group_blocks / superblock.cluster_blocks;
@@ -47,7 +48,7 @@ impl Normalizer<'_, '_> {
         bitmap
     }
 
-    /// The group's descriptor in every copy.
+    /// Updates the group's descriptor in every copy.
     fn descriptors(&self, number: u32, bitmap: &[u8], heads: &[Head]) -> Result<(), NormalizeError> {
         let superblock = &self.ext.superblock;
         let per_block = superblock.descriptors_per_block();

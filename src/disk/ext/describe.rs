@@ -1,4 +1,4 @@
-//! What lies at a byte, for a person who compares two images.
+//! Describes what a byte belongs to, for people who compare two images.
 
 use super::attributes::attributes;
 use super::fields;
@@ -13,8 +13,8 @@ use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 impl Ext<'_> {
-    /// What the byte at `offset` from the filesystem's start belongs to. Never fails: what damage hides is told as
-    /// "block in use" or "free space", as the bitmap says.
+    /// What the byte at `offset` belongs to. Never fails: if damage hides the owner, the result is "block in use" or
+    /// "free space", according to the bitmap.
     pub fn describe(&self, offset: u64) -> String {
         let size = self.superblock.block_size;
         let block = offset / size;
@@ -45,7 +45,7 @@ impl Ext<'_> {
             What::Superblock { group } => format!("group {group}: after the copy of the superblock"),
             What::Descriptors { group, first } => {
                 let each = self.superblock.descriptor_size as u64;
-                // Descriptors do not cross blocks.
+                // Descriptors do not cross block boundaries.
                 let per_block = self.superblock.descriptors_per_block();
                 let described = first + inside / size * per_block + inside % size / each;
                 let field = fields::name(fields::DESCRIPTOR, (inside % each) as usize);
@@ -75,7 +75,7 @@ impl Ext<'_> {
         format!("group {group}: inode table, inode {number}{name}, field {field}")
     }
 
-    /// Nothing that was found has this block.
+    /// Describes a block that no known structure contains.
     fn describe_rest(&self, block: u64) -> String {
         let superblock = &self.superblock;
         let Some(inside) = block.checked_sub(superblock.first_block) else {
@@ -87,7 +87,11 @@ impl Ext<'_> {
             && self
                 .bitmap(group, superblock.block_size * 8)
                 .is_ok_and(|used| used.iter().any(|clusters| clusters.contains(&cluster)));
-        if is_used { format!("group {group}: block in use, by no name") } else { "free space".to_owned() }
+        if is_used {
+            format!("group {group}: block in use but not referenced")
+        } else {
+            "free space".to_owned()
+        }
     }
 }
 
@@ -116,12 +120,12 @@ struct Part {
     what: What,
 }
 
-/// What lies where.
+/// Blocks and what they belong to.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// In the order of blocks.
+    /// Sorted by block number.
     parts: Vec<Part>,
-    /// Of each inode that has a name, the first one, as a path.
+    /// The first path of each inode that has one.
     names: HashMap<u32, String>,
 }
 
@@ -147,7 +151,7 @@ impl Index {
     }
 }
 
-/// Collects what can be read, and passes over what cannot.
+/// Collects what can be read and skips the rest.
 struct Builder<'b, 'a> {
     ext: &'b Ext<'a>,
     parts: Vec<Part>,
@@ -174,16 +178,16 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// Files without names.
+    /// Adds inodes that have no path.
     fn add_special(&mut self) {
         let superblock = &self.ext.superblock;
         let [users, groups, projects] = superblock.quota_inodes;
         let special = [
             (superblock.journal_inode, "journal"),
             (superblock.orphan_inode, "orphan file"),
-            (users, "quota of users"),
-            (groups, "quota of groups"),
-            (projects, "quota of projects"),
+            (users, "user quota"),
+            (groups, "group quota"),
+            (projects, "project quota"),
         ];
         for (number, name) in special.into_iter().filter(|(number, _)| *number != 0) {
             if let Ok(inode) = self.ext.inode(number) {
@@ -191,7 +195,8 @@ impl Builder<'_, '_> {
             }
             self.names.insert(number, name.to_owned());
         }
-        // Of its map only the first block is its own; the others are those reserved for descriptors.
+        // Of the resize inode's map, only the first block is its own; the others are the blocks reserved for group
+        // descriptors.
         if let Ok(inode) = self.ext.inode(inode::RESIZE_NUMBER)
             && let Ok(mapping) = mapping(self.ext, &inode, &mut self.budget)
             && let Some(first) = mapping.nodes.first()
@@ -231,7 +236,7 @@ impl Builder<'_, '_> {
         }
     }
 
-    /// All inodes that have names, directory by directory.
+    /// Adds all inodes with a path, directory by directory.
     fn add_tree(&mut self) {
         self.names.insert(inode::ROOT_NUMBER, "/".to_owned());
         let mut waiting = vec![inode::ROOT_NUMBER];

@@ -1,5 +1,5 @@
-//! Directory entries, in blocks or inside the inode. The blocks of a hash tree look like blocks of entries, most of them
-//! one empty entry, so that reading every block in order finds all names.
+//! Directory entries, in blocks or inside the inode. The blocks of a hash tree look like blocks of entries, most of
+//! them with one empty entry, so reading all blocks in order finds all names.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/directory.rst`.
 
@@ -10,14 +10,14 @@ use crate::disk::source::ReadError;
 /// Bytes of an entry before its name.
 const HEADER: usize = 8;
 
-/// One name, and the inode that it names.
+/// A name and its inode.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub name: Vec<u8>,
     pub number: u32,
 }
 
-/// The entries of one block (or one part of an inode), without `.` and `..`. `at` is its place in the filesystem, for
+/// The entries of one block (or one part of an inode), without `.` and `..`. `at` is the block's offset, for error
 /// messages.
 pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<Entry>, ReadError> {
     let fault = |place: usize, problem: String| {
@@ -28,7 +28,7 @@ pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<En
     while place < bytes.len() {
         let left = bytes.len() - place;
         if left < HEADER {
-            return Err(fault(place, format!("{left} bytes are left, too few for an entry")));
+            return Err(fault(place, format!("{left} bytes left, too few for an entry")));
         }
         let entry = &bytes[place..];
         let (number, length, name_length) =
@@ -38,10 +38,10 @@ pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<En
         }
         let name = &entry[HEADER..HEADER + name_length];
         if number != 0 && name != b"." && name != b".." {
-            // An encrypted name may have any byte.
+            // An encrypted name may contain any byte.
             let is_bad = name.is_empty() || name.iter().any(|byte| matches!(byte, 0 | b'/'));
             if is_bad && !directory.has_flag(flag::ENCRYPTED) {
-                return Err(fault(place, format!("the name `{}`", name.escape_ascii())));
+                return Err(fault(place, format!("invalid name `{}`", name.escape_ascii())));
             }
             found.push(Entry { name: name.to_vec(), number });
         }
@@ -50,8 +50,8 @@ pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<En
     Ok(found)
 }
 
-/// An entry's length in bytes. Blocks of 64 KiB do not fit its 16 bits, so that two values stand for a whole block, and
-/// the lowest two bits are the highest ones.
+/// An entry's length in bytes. The length of a 64 KiB block does not fit into 16 bits: two special values mean a whole
+/// block, and the lowest two bits of others are the highest ones.
 fn entry_length(entry: &[u8], block_size: usize) -> usize {
     const WHOLE: [u16; 2] = [0, u16::MAX];
     let length = u16_at(entry, 4);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_and_bad_lengths_too() {
+    fn names_and_bad_lengths_are_found() {
         check(b"\x02\0\0\0\x0c\0\x01\x02.\0\0\0\x0b\0\0\0\x0c\0\x02\x01ab\0\0", Some(&["ab"]));
         check(b"\0\0\0\0\x0c\0\0\xde1234", Some(&[]));
         check(b"\x0b\0\0\0\x08\0\x02\x01ab\0\0", None);

@@ -1,11 +1,11 @@
-//! The names of fields, for a person who looks at one byte.
+//! Names of on-disk fields, for describing single bytes.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/`.
 
-/// Where a field starts in its structure, and its name; it ends where the next one starts.
+/// Offset of each field in its structure, and its name. A field ends where the next one starts.
 type Fields = [(usize, &'static str)];
 
-/// The name of the field that has the byte at `at`.
+/// The name of the field that contains the byte at `at`.
 pub(super) fn name(fields: &Fields, at: usize) -> &'static str {
     let next = fields.partition_point(|(start, _)| *start <= at);
     fields[..next].last().map_or("unused", |(_, name)| name)
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_in_order() {
+    fn fields_are_sorted() {
         for fields in [SUPERBLOCK, DESCRIPTOR, INODE] {
             assert!(fields.is_sorted_by(|one, other| one.0 < other.0));
         }

@@ -1,4 +1,4 @@
-//! Groups: where each one's bitmaps, inode table and descriptor lie, and which groups have copies of the superblock.
+//! Block groups: the locations of bitmaps, inode tables and descriptors, and the groups with backup superblocks.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/group_descr.rst` and `blockgroup.rst`.
 
@@ -8,13 +8,13 @@ use crate::disk::source::{ReadError, Source};
 use crate::plan::capacity::ext::is_sparse_backup;
 use std::ops::Range;
 
-/// Inode bitmap and table were never written.
+/// Inode bitmap and inode table were never written.
 const INODE_UNINIT: u16 = 1;
-/// The block bitmap was never written: only the group's own structures are in use.
+/// The block bitmap was never written: only the group's own metadata is in use.
 const BLOCK_UNINIT: u16 = 2;
-/// The inode table is zeroed where it is unused.
+/// The unused part of the inode table is zeroed.
 const INODE_ZEROED: u16 = 4;
-/// From this size on descriptors have the high halves of numbers.
+/// Descriptors of at least this size contain the high halves of numbers.
 const WIDE_DESCRIPTOR: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,12 @@ impl Group {
         self.flags & INODE_UNINIT != 0
     }
 
-    /// Whether whoever mounts the filesystem will zero the unused part of the inode table.
+    /// Whether the kernel zeroes the unused part of the inode table after mounting.
     pub(super) fn will_be_zeroed(&self) -> bool {
         self.inodes_unwritten() && self.flags & INODE_ZEROED == 0
     }
 
-    /// How many inodes at the start of the table may be in use.
+    /// The number of inodes at the start of the table that may be in use.
     pub(super) fn used_inodes(&self, superblock: &Superblock) -> u32 {
         if self.inodes_unwritten() { 0 } else { superblock.group_inodes.saturating_sub(self.unused_inodes) }
     }
@@ -55,7 +55,7 @@ pub(super) fn read_groups(source: &dyn Source, superblock: &Superblock) -> Resul
         let block = descriptor_block(superblock, index);
         let start = block * superblock.block_size;
         if block >= superblock.blocks {
-            return Err(damaged("group descriptors", start, "they lie outside of the filesystem"));
+            return Err(damaged("group descriptors", start, "outside the filesystem"));
         }
         let bytes = read(source, start, superblock.block_size as usize)?;
         let left = u64::from(superblock.groups) - index * per_block;
@@ -93,34 +93,34 @@ fn check(superblock: &Superblock, group: &Group, number: usize, at: u64) -> Resu
     };
     let table = superblock.inode_table_blocks();
     if !inside(group.block_bitmap, 1) || !inside(group.inode_bitmap, 1) || !inside(group.inode_table, table) {
-        let problem = "a bitmap or the inode table lies outside of the filesystem";
+        let problem = "a bitmap or the inode table is outside the filesystem";
         return Err(damaged(format!("descriptor of group {number}"), at, problem));
     }
     Ok(())
 }
 
-/// The block that has the `index`th block of descriptors, in the copy that counts.
+/// The block with the `index`th block of primary descriptors.
 fn descriptor_block(superblock: &Superblock, index: u64) -> u64 {
-    // With blocks of 1 KiB the superblock is block 1, also where bigalloc makes groups start at block 0.
+    // With blocks of 1 KiB, the superblock is block 1, even if bigalloc makes groups start at block 0.
     let primary = super::superblock::SUPERBLOCK_AT / superblock.block_size;
     if !superblock.has_incompatible(incompatible::META_BG) || index < u64::from(superblock.first_meta_group) {
         return primary + 1 + index;
     }
-    // Each meta group has its descriptors in its first group, after the copy of the superblock if there is one.
+    // The descriptors of a meta group are in its first group, after the backup superblock if there is one.
     let group = index * superblock.descriptors_per_block();
     let group = u32::try_from(group).unwrap_or(u32::MAX);
     let start = if group == 0 { primary } else { superblock.group_start(group) };
     start + u64::from(has_superblock(superblock, group))
 }
 
-/// Bytes from the filesystem's start to a group's descriptor, in the copy that counts.
+/// Offset of a group's primary descriptor in bytes.
 pub(super) fn descriptor_place(superblock: &Superblock, group: u32) -> u64 {
     let per_block = superblock.descriptors_per_block();
     let block = descriptor_block(superblock, u64::from(group) / per_block);
     block * superblock.block_size + u64::from(group) % per_block * superblock.descriptor_size as u64
 }
 
-/// Whether a group starts with a copy of the superblock (and without `meta_bg`, of all descriptors).
+/// Whether a group starts with a copy of the superblock and, without `meta_bg`, of all descriptors.
 pub(super) fn has_superblock(superblock: &Superblock, group: u32) -> bool {
     if group == 0 {
         return true;
@@ -131,7 +131,7 @@ pub(super) fn has_superblock(superblock: &Superblock, group: u32) -> bool {
     !superblock.has_read_only(read_only::SPARSE_SUPER) || is_sparse_backup(group)
 }
 
-/// The blocks at a group's start: superblock, descriptors and those kept for more descriptors, each as a range.
+/// The ranges of blocks at a group's start: superblock, descriptors, and blocks reserved for more descriptors.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub superblock: Range<u64>,

@@ -1,4 +1,4 @@
-//! One inode's fields, and how its times and device numbers are encoded.
+//! The fields of an inode, and the encoding of its timestamps and device numbers.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/inodes.rst`.
 
@@ -7,21 +7,21 @@ use crate::disk::tree::{Time, mode};
 
 /// Size of the part that every inode has, in bytes.
 pub(super) const BASE_SIZE: usize = 128;
-/// Where the block map, the extent tree or a short link's target is, and its size.
+/// Offset and size of the block map, the extent tree or a short link's target.
 pub(super) const MAP: usize = 0x28;
 pub(super) const MAP_SIZE: usize = 60;
 pub(super) const FLAGS: usize = 0x20;
 pub(super) const GENERATION: usize = 0x64;
 pub(super) const CHECKSUM_LOW: usize = 0x7c;
-/// How much of the extra part is in use, from [`BASE_SIZE`] on.
+/// Offset of the size of the extra part that is in use, counted from [`BASE_SIZE`].
 pub(super) const EXTRA_SIZE: usize = 0x80;
 pub(super) const CHECKSUM_HIGH: usize = 0x82;
 /// The root directory's inode number.
 pub(super) const ROOT_NUMBER: u32 = 2;
-/// Of the inode that holds the blocks kept for more group descriptors.
+/// Inode number of the resize inode, which holds the blocks reserved for group descriptors.
 pub(super) const RESIZE_NUMBER: u32 = 7;
 
-/// Places of a time: seconds, and the extra word with nanoseconds and two more bits of seconds.
+/// Offsets of a timestamp: seconds, and the extra word with nanoseconds and two more bits of seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeField {
     pub seconds: usize,
@@ -33,12 +33,12 @@ pub(super) const CHANGED: TimeField = TimeField { seconds: 0x0c, extra: 0x84 };
 pub(super) const MODIFIED: TimeField = TimeField { seconds: 0x10, extra: 0x88 };
 pub(super) const CREATED: TimeField = TimeField { seconds: 0x90, extra: 0x94 };
 
-/// `i_flags`, as far as they matter here.
+/// The bits of `i_flags` that are used here.
 pub(super) mod flag {
     pub(crate) const ENCRYPTED: u32 = 0x800;
     pub(crate) const EXTENTS: u32 = 0x8_0000;
     pub(crate) const VERITY: u32 = 0x10_0000;
-    /// It holds the value of another inode's attribute, and uses its times for a hash and a count.
+    /// The inode holds the value of another inode's attribute. Its timestamps are a hash and a reference count.
     pub(crate) const ATTRIBUTE_VALUE: u32 = 0x20_0000;
     pub(crate) const INLINE_DATA: u32 = 0x1000_0000;
 }
@@ -48,7 +48,7 @@ pub(super) struct Inode {
     pub number: u32,
     /// Bytes from the filesystem's start.
     pub at: u64,
-    /// As long as the filesystem's inodes are, at least [`BASE_SIZE`].
+    /// The whole inode, at least [`BASE_SIZE`] bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -77,12 +77,12 @@ impl Inode {
         u32_at(&self.bytes, FLAGS) & flag != 0
     }
 
-    /// In bytes.
+    /// Size in bytes.
     pub(super) fn size(&self) -> u64 {
         joined(u32_at(&self.bytes, 0x04), u32_at(&self.bytes, 0x6c))
     }
 
-    /// Block with attributes, 0 without.
+    /// Block number of the attribute block; 0 if there is none.
     pub(super) fn attribute_block(&self) -> u64 {
         joined(u32_at(&self.bytes, 0x68), u32::from(u16_at(&self.bytes, 0x76)))
     }
@@ -91,7 +91,7 @@ impl Inode {
         &self.bytes[MAP..MAP + MAP_SIZE]
     }
 
-    /// Where the part that holds attributes starts; `None` if the inode has no room for any.
+    /// Offset of the attributes inside the inode; `None` if the inode has no space for any.
     pub(super) fn extra_end(&self) -> Option<usize> {
         if self.bytes.len() <= BASE_SIZE {
             return None;
@@ -100,9 +100,9 @@ impl Inode {
         (end + 4 <= self.bytes.len() && end.is_multiple_of(4)).then_some(end)
     }
 
-    /// Whether a link's target lies in the inode itself rather than in a block.
+    /// Whether a link's target is stored in the inode rather than in a block.
     pub(super) fn is_short_link(&self, cluster_size: u64) -> bool {
-        // Counted in 512 bytes, and the attribute block counts too.
+        // The block count is in units of 512 bytes and includes the attribute block.
         let attributes = if self.attribute_block() == 0 { 0 } else { cluster_size / 512 };
         let blocks = u64::from(u32_at(&self.bytes, 0x1c));
         self.size() < MAP_SIZE as u64
@@ -110,7 +110,7 @@ impl Inode {
             && blocks.saturating_sub(attributes) == 0
     }
 
-    /// Major and minor number of a device: one byte each, or the newer form in the second word.
+    /// Major and minor device number: the old form with one byte each, or the new form in the second word.
     pub(super) fn device(&self) -> (u32, u32) {
         let old = u32_at(self.map(), 0);
         if old != 0 {
@@ -129,7 +129,7 @@ impl Inode {
     }
 }
 
-/// Whether an inode's extra part has the four bytes at `at`.
+/// Whether the extra part of an inode includes the four bytes at `at`.
 pub(super) fn reaches(bytes: &[u8], at: usize) -> bool {
     at + 4 <= BASE_SIZE
         || (at + 4 <= bytes.len() && at + 4 <= BASE_SIZE + usize::from(u16_at(bytes, EXTRA_SIZE)))
@@ -144,7 +144,7 @@ pub(super) fn read_time(bytes: &[u8], field: TimeField) -> Time {
     }
 }
 
-/// Writes a time where the inode has room for it; without the extra word it ends in 2038.
+/// Writes a timestamp if the inode has the field. Without the extra word, timestamps end in 2038.
 pub(super) fn write_time(bytes: &mut [u8], field: TimeField, time: Time) {
     if !reaches(bytes, field.seconds) {
         return;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn times_survive_where_there_is_room() {
+    fn timestamps_round_trip_if_the_field_exists() {
         for seconds in [-2_147_483_648, -1, 0, 2_147_483_647, 2_147_483_648, 4_294_967_296, 15_032_385_535] {
             let time = Time { seconds, nanoseconds: 999_999_999 };
             check(time, 256, time);

@@ -1,4 +1,4 @@
-//! Where a file's blocks are: extent trees, and block maps with up to three levels of indirection.
+//! The blocks of a file: extent trees, and block maps with up to three levels of indirection.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/dynamic.rst`, `ifork.rst` and `blockmap.rst`.
 
@@ -9,24 +9,24 @@ use crate::disk::source::ReadError;
 use std::ops::Range;
 
 const EXTENT_MAGIC: u16 = 0xf30a;
-/// Bytes of a node's header, and of each entry.
+/// Size of a node's header, and of each entry, in bytes.
 const ENTRY: usize = 12;
 /// Five levels map 2^32 blocks even with blocks of 1 KiB.
 const DEEPEST: u16 = 5;
 /// A longer extent is allocated but unwritten, and reads as zeros.
 const LONGEST_WRITTEN: u16 = 32_768;
-/// Direct addresses in a block map; then come one of each level of indirection.
+/// Direct addresses in a block map. They are followed by one address for each level of indirection.
 const DIRECT: usize = 12;
 const LEVELS: u32 = 3;
-/// Files have fewer blocks than this.
+/// Upper bound for the number of blocks of a file.
 const LOGICAL_END: u64 = 1 << 32;
 
-/// Neighbouring blocks of a file that are neighbours on the disk too. All numbers are blocks.
+/// Blocks that are contiguous in the file and on the disk. All numbers are in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
-    /// From the file's start.
+    /// Block number in the file.
     pub at: u64,
-    /// From the filesystem's start.
+    /// Block number in the filesystem.
     pub from: u64,
     pub length: u64,
     pub unwritten: bool,
@@ -34,19 +34,20 @@ pub(super) struct Run {
 
 #[derive(Debug, Default)]
 pub(super) struct Mapping {
-    /// In the order of the file, no two overlapping.
+    /// In the order of the file, without overlaps.
     pub runs: Vec<Run>,
     /// Blocks that hold the map itself.
     pub nodes: Vec<u64>,
 }
 
-/// How much of structures a walk may still read, so that blocks used many times over cannot make it endless, or keep
-/// more than there is.
+/// Limits how much metadata a walk may read and keep. Without it, blocks that are referenced many times could make a
+/// walk endless or its result larger than the filesystem.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// To read: no more than the filesystem has, and one for each inode, since inodes may share a block of attributes.
+    /// Blocks that may still be read: those of the filesystem, and one for each inode, since inodes may share an
+    /// attribute block.
     blocks: u64,
-    /// To keep of attributes and link targets: no more than the filesystem has.
+    /// Bytes of attributes and link targets that may still be kept: the size of the filesystem.
     bytes: u64,
 }
 
@@ -60,7 +61,7 @@ impl Budget {
     }
 
     pub(super) fn spend(&mut self, blocks: u64, at: u64) -> Result<(), ReadError> {
-        let problem = "the structures take more blocks than the filesystem has";
+        let problem = "metadata takes more blocks than the filesystem has";
         self.blocks = self.blocks.checked_sub(blocks).ok_or_else(|| damaged("filesystem", at, problem))?;
         Ok(())
     }
@@ -88,7 +89,7 @@ struct Walk<'w, 'a> {
     inode: &'w Inode,
     budget: &'w mut Budget,
     found: Mapping,
-    /// Block of the file after the last run.
+    /// Block number in the file after the last run.
     end: u64,
 }
 
@@ -110,13 +111,13 @@ impl Walk<'_, '_> {
         let end = block.checked_add(length);
         if block <= superblock.first_block || end.is_none_or(|end| end > superblock.blocks) {
             return Err(
-                self.damaged(at, format!("{length} blocks from {block} on are outside of the filesystem"))
+                self.damaged(at, format!("{length} blocks at block {block} are outside the filesystem"))
             );
         }
         Ok(())
     }
 
-    /// Adds a run, or lengthens the last one.
+    /// Adds a run, or extends the last one.
     fn push(&mut self, run: Run, at: u64) -> Result<(), ReadError> {
         self.inside(run.from, run.length, at)?;
         let end = run.at + run.length;
@@ -137,7 +138,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// A node of an extent tree, whose blocks of the file must lie in `range`.
+    /// Reads a node of an extent tree. Its blocks of the file must be inside `range`.
     fn extents(
         &mut self,
         node: &[u8],
@@ -159,7 +160,7 @@ impl Walk<'_, '_> {
             let entry = &node[index * ENTRY..(index + 1) * ENTRY];
             let first = u64::from(u32_at(entry, 0));
             if first < range.start || first >= range.end {
-                return Err(self.damaged(at, format!("extent entry {index} is not where its parent says")));
+                return Err(self.damaged(at, format!("extent entry {index} does not match its parent")));
             }
             if depth == 0 {
                 let length = u16_at(entry, 4);
@@ -194,7 +195,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Blocks of the file that an address of this level stands for.
+    /// The number of blocks of the file that an address of this level covers.
     fn span(&self, level: u32) -> u64 {
         (self.ext.superblock.block_size / 4).pow(level)
     }

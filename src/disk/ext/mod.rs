@@ -1,16 +1,16 @@
-//! ext2, ext3 and ext4: reading any, and normalizing what mke2fs made.
+//! ext2, ext3 and ext4: a reader, and normalization of new filesystems from mke2fs.
 //!
-//! - [`Ext`] reads a filesystem, whoever wrote it: its tree, which of its bytes matter, and what lies at a byte.
-//! - [`normalize`] takes the host's clock out of a filesystem that mke2fs has just made, in place.
+//! - [`Ext`] reads a filesystem: its tree, the bytes in use, and a description of each byte.
+//! - [`normalize`] removes the host's clock from a filesystem that mke2fs has just made, in place.
 //!
-//! Nothing here allocates blocks, replays a journal or repairs: a filesystem that needs recovery is read as it lies
-//! on the disk, and [`Ext::is_clean`] says so.
+//! Nothing here allocates blocks, replays a journal or repairs anything. A filesystem that needs recovery is read as it
+//! is on the disk; [`Ext::is_clean`] reports that.
 //!
-//! Terms: a *block* is the unit of addresses; a *group* is a run of blocks with two bitmaps and a part of the inode
-//! table; with *bigalloc* a bit of the block bitmap stands for a *cluster* of several blocks, else a cluster is one block.
-//! An *inode* is what the tree calls a node; numbers start at 1 and the root directory is 2.
+//! Terms: a *block* is the unit of addresses. A *group* is a run of blocks with two bitmaps and a part of the inode
+//! table. With *bigalloc*, a bit of the block bitmap represents a *cluster* of several blocks; otherwise a cluster is
+//! one block. An *inode* is a node of the tree; numbers start at 1, and the root directory is 2.
 //!
-//! Source: the kernel's `Documentation/filesystems/ext4/`, and e2fsprogs 1.47.0 for what mke2fs does.
+//! Source: the kernel's `Documentation/filesystems/ext4/`, and e2fsprogs 1.47.0 for the behavior of mke2fs.
 
 mod attribute_order;
 mod attributes;
@@ -30,7 +30,7 @@ mod usage;
 pub use normalize::{NormalizeError, normalize};
 pub use reader::Ext;
 
-/// The configuration file that mke2fs runs with (`MKE2FS_CONFIG`), so that the host's own does not count.
+/// The configuration file for mke2fs (`MKE2FS_CONFIG`). It replaces the host's own.
 pub const MKE2FS_CONFIG: &str = include_str!("mke2fs.conf");
 
 #[cfg(test)]

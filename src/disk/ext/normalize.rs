@@ -1,14 +1,15 @@
-//! Takes the host's clock out of a filesystem that mke2fs has just filled.
+//! Removes the host's clock from a filesystem that mke2fs has just filled.
 //!
-//! `mke2fs -d` copies modification times, which are content, but also access and change times, which tell when the host
-//! laid the files out; creation times and the superblock's times are of the moment. Afterwards an inode's access, change
-//! and creation times are its modification time. Attributes inside of inodes get one order, too, and those of the host
-//! itself go. Nothing else of mke2fs 1.47 comes from clock, chance or host, given `-U` and `-E hash_seed=`; it sorts
-//! directories by itself. One thing stays: of attributes that do not all fit into an inode, the host's order decides which
-//! ones go to a block, and there the host's own ones remain.
+//! `mke2fs -d` copies modification times, which are content. It also copies access and change times, which depend on
+//! when the host created the files; creation times and the superblock's timestamps are the current time. Normalization
+//! sets an inode's access, change and creation times to its modification time. It also sorts the attributes inside
+//! inodes and removes those of the host. With `-U` and `-E hash_seed=`, nothing else in the output of mke2fs 1.47
+//! depends on clock, randomness or host; it sorts directories itself. One dependency remains: if the attributes of an
+//! inode do not fit into it, the host's order decides which of them are moved to a block, and attributes of the host in
+//! that block are kept.
 //!
-//! It is for that moment only: a journal that must be replayed would undo it, and the kernel's own uses of generations
-//! and attribute inodes are left alone.
+//! This works only on a new filesystem: replaying a journal would undo the changes. Inodes that hold attribute values
+//! are left unchanged, since the kernel uses their timestamps for other data.
 
 use super::attribute_order::normalize_attributes;
 use super::checksum::{seal_inode, seal_superblock};
@@ -24,11 +25,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// How much of an inode table is held at a time, in bytes; a multiple of all block sizes.
+/// Bytes of an inode table per read; a multiple of all block sizes.
 const CHUNK: u64 = 1 << 20;
-/// Seconds in the superblock, and where the bits above 32 are.
+/// Offsets of the superblock's timestamps: seconds, and the bits above 32.
 const SUPERBLOCK_TIMES: [(usize, usize); 3] = [(0x30, 0x274), (0x40, 0x277), (0x108, 0x276)];
-/// `s_mtime`: when it was mounted last, which is never.
+/// `s_mtime`: the time of the last mount, which is 0.
 const MOUNTED: (usize, usize) = (0x2c, 0x275);
 /// `s_kbytes_written`, 64 bits.
 const WRITTEN: Range<usize> = 0x178..0x180;
@@ -38,8 +39,8 @@ const WRITTEN: Range<usize> = 0x178..0x180;
 pub enum NormalizeError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Its journal would undo what is written here.
-    #[error("the filesystem was not unmounted in good order, so its timestamps cannot be normalized")]
+    /// Replaying the journal would undo the changes.
+    #[error("cannot normalize timestamps: the filesystem was not unmounted cleanly")]
     Unclean,
     #[error("could not write at byte {at} of the filesystem")]
     Write {
@@ -50,8 +51,8 @@ pub enum NormalizeError {
     },
 }
 
-/// Normalizes the filesystem of `size` bytes that starts `offset` bytes into `image`. No time is later than `epoch`, seconds
-/// since 1970, afterwards.
+/// Normalizes the filesystem of `size` bytes at byte `offset` of `image`. Timestamps are limited to `epoch`, in seconds
+/// since 1970.
 pub fn normalize(image: &File, offset: u64, size: u64, epoch: i64) -> Result<(), NormalizeError> {
     let window = Window { file: image, offset, size };
     let ext = Ext::open(&window)?;
@@ -77,7 +78,7 @@ pub(super) struct Normalizer<'s, 'a> {
 }
 
 impl Normalizer<'_, '_> {
-    /// Normalizes a group's inodes in use, reading and writing whole blocks, those with changes only.
+    /// Normalizes the used inodes of a group. Reads and writes whole blocks, and writes only changed ones.
     fn group(&self, number: u32) -> Result<(), NormalizeError> {
         let superblock = &self.ext.superblock;
         let group = &self.ext.groups[number as usize];
@@ -112,7 +113,7 @@ impl Normalizer<'_, '_> {
         Ok(())
     }
 
-    /// Whether the inode has changed.
+    /// Normalizes an inode. Returns whether it was changed.
     fn inode(&self, number: u32, bytes: &mut [u8]) -> bool {
         let before = bytes.to_vec();
         let modified = read_time(bytes, MODIFIED).min(self.latest);
@@ -121,7 +122,7 @@ impl Normalizer<'_, '_> {
                 write_time(bytes, field, modified);
             }
         } else {
-            // Its other times are the hash of the value and the count of its users.
+            // The other timestamps hold the hash of the value and its reference count.
             if reaches(bytes, CREATED.seconds) {
                 write_time(bytes, CREATED, read_time(bytes, CREATED).min(self.latest));
             }
@@ -166,7 +167,7 @@ impl Normalizer<'_, '_> {
         crate::disk::bytes::read(self.window, at, length)
     }
 
-    /// Everything read from the window lies inside of it, and only that is written back.
+    /// The offset is inside the window: only bytes that were read from it are written back.
     pub(super) fn write(&self, at: u64, bytes: &[u8]) -> Result<(), NormalizeError> {
         let place = self.window.offset + at;
         self.window.file.write_all_at(bytes, place).map_err(|error| NormalizeError::Write { at, error })
@@ -178,7 +179,7 @@ impl Normalizer<'_, '_> {
 struct Dirty(Vec<Range<u64>>);
 
 impl Dirty {
-    /// Starts come in order.
+    /// Must be called in the order of `start`.
     fn add(&mut self, start: u64, length: u64) {
         match self.0.last_mut() {
             Some(last) if start <= last.end => last.end = last.end.max(start + length),

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
-/// `s_state`: unmounted in good order, and errors were found.
+/// `s_state`: unmounted cleanly, and errors were found.
 const STATE_CLEAN: u16 = 1;
 const STATE_ERRORS: u16 = 2;
-/// Of a directory with more directories in it than a link count can say.
+/// Link count of a directory with more subdirectories than the field can count.
 const UNCOUNTED_LINKS: u32 = 1;
 
 /// An ext2, ext3 or ext4 filesystem that is being read.
@@ -25,12 +25,12 @@ pub struct Ext<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) superblock: Superblock,
     pub(super) groups: Vec<Group>,
-    /// What lies where, built by the first [`Ext::describe`].
+    /// Blocks and what they belong to, built by the first [`Ext::describe`].
     pub(super) index: OnceLock<Index>,
 }
 
 impl<'a> Ext<'a> {
-    /// `Err` if the superblock or the group descriptors make no sense, or have features that are not known here.
+    /// Fails if the superblock or the group descriptors are invalid, or if a feature is not supported.
     pub fn open(source: &'a dyn Source) -> Result<Ext<'a>, ReadError> {
         let superblock = Superblock::read(source)?;
         let groups = read_groups(source, &superblock)?;
@@ -45,31 +45,35 @@ impl<'a> Ext<'a> {
         self.superblock.uuid
     }
 
-    /// As the superblock says; root's reserve included.
+    /// According to the superblock; includes the blocks reserved for root.
     pub fn free_bytes(&self) -> u64 {
         self.superblock.free_clusters.saturating_mul(self.superblock.cluster_size())
     }
 
-    /// Unmounted in good order, without errors, and without a journal that waits to be replayed.
+    /// Whether the filesystem was unmounted cleanly, without errors and without a journal to be replayed.
     pub fn is_clean(&self) -> bool {
         self.superblock.state & (STATE_CLEAN | STATE_ERRORS) == STATE_CLEAN
             && !self.superblock.has_incompatible(incompatible::RECOVER)
     }
 
-    /// Everything but the bytes of files. Nodes are numbered as they are met, directory by directory in the order of names.
+    /// The tree, without file contents. Nodes are numbered directory by directory, in the order of names.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         let mut builder =
             Builder { ext: self, tree: Tree::default(), known: HashMap::new(), budget: Budget::of(self) };
         builder.visit(inode::ROOT_NUMBER)?;
-        // The kind of the root was not checked by a directory that names it.
+        // The type of other inodes is checked with the directory entry; the root has none.
         let Some(Node { body: Body::Directory(_), .. }) = builder.tree.nodes.first() else {
-            return Err(damaged("inode 2", self.inode(inode::ROOT_NUMBER)?.at, "the root is no directory"));
+            return Err(damaged(
+                "inode 2",
+                self.inode(inode::ROOT_NUMBER)?.at,
+                "the root is not a directory",
+            ));
         };
         builder.descend()?;
         Ok(builder.tree)
     }
 
-    /// Bytes from the filesystem's start; `None` if there is no such inode.
+    /// Bytes from the filesystem's start; `None` if the inode number is invalid.
     pub(super) fn inode_place(&self, number: u32) -> Option<u64> {
         let index = number.checked_sub(1)?;
         let group = self.groups.get((index / self.superblock.group_inodes) as usize)?;
@@ -82,16 +86,16 @@ impl<'a> Ext<'a> {
 
     pub(super) fn inode(&self, number: u32) -> Result<Inode, ReadError> {
         let at = self.inode_place(number).ok_or_else(|| {
-            // A group without inodes says so itself, else the superblock says how many there are.
+            // Take the place from the group if it exists, otherwise blame the superblock's number of inodes.
             let group = number.checked_sub(1).map(|index| index / self.superblock.group_inodes);
             let group = group.filter(|group| *group < self.superblock.groups);
             let at = group.map_or(SUPERBLOCK_AT, |group| descriptor_place(&self.superblock, group));
-            damaged(format!("inode {number}"), at, "a name or a field leads to it, but there is none")
+            damaged(format!("inode {number}"), at, "the inode is referenced but does not exist")
         })?;
         Ok(Inode { number, at, bytes: read(self.source, at, self.superblock.inode_size)? })
     }
 
-    /// The first `size` bytes of what a mapping finds; what it leaves out is zero. Callers bound the size.
+    /// The first `size` bytes of a mapping; holes are zeros. Callers limit the size.
     pub(super) fn content(&self, mapping: &Mapping, size: u64) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; size as usize];
         for Extent { at, from, length } in self.written(mapping, size) {
@@ -101,7 +105,7 @@ impl<'a> Ext<'a> {
         Ok(bytes)
     }
 
-    /// The written part of a mapping up to a file's size, in bytes.
+    /// The written extents of a mapping in bytes, up to a file's size.
     pub(super) fn written(&self, mapping: &Mapping, size: u64) -> Vec<Extent> {
         let block = self.superblock.block_size;
         let within = mapping.runs.iter().filter(|run| !run.unwritten && run.at * block < size);
@@ -114,7 +118,7 @@ impl<'a> Ext<'a> {
             .collect()
     }
 
-    /// A directory's entries without `.` and `..`, in the order of the disk.
+    /// A directory's entries without `.` and `..`, in on-disk order.
     pub(super) fn directory(
         &self,
         inode: &Inode,
@@ -122,7 +126,7 @@ impl<'a> Ext<'a> {
         budget: &mut Budget,
     ) -> Result<Vec<Entry>, ReadError> {
         if inode.has_flag(flag::INLINE_DATA) {
-            // The first four bytes are the parent's number.
+            // The first four bytes are the parent's inode number.
             let mut found = entries(inode, &inode.map()[4..], inode.at + inode::MAP as u64 + 4)?;
             if let Some(InlineData { bytes, at }) = inline {
                 found.extend(entries(inode, bytes, *at)?);
@@ -149,34 +153,33 @@ struct Builder<'t, 'a> {
     budget: Budget,
 }
 
-/// A directory, some of whose entries were visited.
+/// A directory that is partly visited.
 struct OpenDirectory {
     id: NodeId,
     waiting: std::vec::IntoIter<Entry>,
     children: BTreeMap<Vec<u8>, NodeId>,
-    /// How many directories are among the children.
+    /// The number of directories among the children.
     directories: u32,
 }
 
 impl Builder<'_, '_> {
-    /// Reads all directories below the root, depth first. Open directories wait in a list rather than on the stack, however
-    /// deep they are.
+    /// Reads all directories below the root, depth first. An explicit stack avoids recursion.
     fn descend(&mut self) -> Result<(), ReadError> {
         let mut open = vec![self.open_directory(ROOT)?];
         while let Some(directory) = open.last_mut() {
             let Some(Entry { name, number }) = directory.waiting.next() else {
-                self.close_directory(open.pop().expect("the loop has just seen it"));
+                self.close_directory(open.pop().expect("checked by the loop condition"));
                 continue;
             };
             let id = directory.id;
             let is_new = !self.known.contains_key(&number);
             let child = self.visit(number)?;
             if directory.children.insert(name, child).is_some() {
-                return Err(self.damaged(id, "two entries of the same name"));
+                return Err(self.damaged(id, "duplicate entry name"));
             }
             if matches!(self.tree.nodes[child].body, Body::Directory(_)) {
                 if !is_new {
-                    return Err(self.damaged(child, "a directory with two names"));
+                    return Err(self.damaged(child, "a directory with more than one name"));
                 }
                 directory.directories += 1;
                 let next = self.open_directory(child)?;
@@ -212,7 +215,7 @@ impl Builder<'_, '_> {
         node.body = Body::Directory(directory.children);
     }
 
-    /// The node of an inode, which is read at its first name.
+    /// The node of an inode. The inode is read when its first name is found.
     fn visit(&mut self, number: u32) -> Result<NodeId, ReadError> {
         if let Some(id) = self.known.get(&number) {
             return Ok(*id);
@@ -241,7 +244,7 @@ impl Builder<'_, '_> {
 
     fn body(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Body, ReadError> {
         match inode.kind() {
-            // Its entries follow in `descend`.
+            // Its entries are added in `descend`.
             mode::DIRECTORY => Ok(Body::Directory(BTreeMap::new())),
             mode::FILE => Ok(Body::File(self.file(inode, inline)?)),
             mode::LINK => Ok(Body::Link(self.target(inode, inline)?)),
@@ -252,7 +255,11 @@ impl Builder<'_, '_> {
             mode::FIFO | mode::SOCKET => Ok(Body::Other),
             other => {
                 let structure = format!("inode {}", inode.number);
-                Err(damaged(structure, inode.at, format!("a name leads to it, but its type is {other:#o}")))
+                Err(damaged(
+                    structure,
+                    inode.at,
+                    format!("the inode is in use, but has the invalid type {other:#o}"),
+                ))
             }
         }
     }
@@ -262,7 +269,7 @@ impl Builder<'_, '_> {
             return Ok(Content::Unreadable("the file is encrypted".to_owned()));
         }
         if inode.has_flag(flag::VERITY) {
-            return Ok(Content::Unreadable("the file is sealed by fs-verity".to_owned()));
+            return Ok(Content::Unreadable("the file has fs-verity enabled".to_owned()));
         }
         if inode.has_flag(flag::INLINE_DATA) {
             return Ok(Content::Inline(inside(inode, inline)?));
@@ -274,7 +281,7 @@ impl Builder<'_, '_> {
     fn target(&mut self, inode: &Inode, inline: Option<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
         let superblock = &self.ext.superblock;
         if inode.size() > superblock.block_size.min(LINK_MAX) {
-            let problem = format!("a link's target of {} bytes", inode.size());
+            let problem = format!("symbolic link with a target of {} bytes", inode.size());
             return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
         }
         self.budget.keep(inode.size(), inode.at)?;
@@ -289,12 +296,12 @@ impl Builder<'_, '_> {
     }
 }
 
-/// Content that lies in the inode: where the map would be, and what does not fit there in an attribute.
+/// Inline content: the bytes of the map, followed by those in the attribute.
 fn inside(inode: &Inode, rest: Option<Vec<u8>>) -> Result<Vec<u8>, ReadError> {
     let mut bytes = inode.map().to_vec();
     bytes.extend(rest.unwrap_or_default());
     if inode.size() > bytes.len() as u64 {
-        let problem = format!("{} bytes of inline data, but {} are there", inode.size(), bytes.len());
+        let problem = format!("{} bytes of inline data expected, found {}", inode.size(), bytes.len());
         return Err(damaged(format!("inode {}", inode.number), inode.at, problem));
     }
     bytes.truncate(inode.size() as usize);

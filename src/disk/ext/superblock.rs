@@ -1,4 +1,4 @@
-//! The superblock: what a filesystem says of itself, checked before anything else relies on it.
+//! The superblock: the filesystem's geometry and features, validated before anything else uses them.
 //!
 //! Source: kernel, `Documentation/filesystems/ext4/super.rst`.
 
@@ -7,20 +7,20 @@ use crate::disk::bytes::{damaged, joined, read, u16_at, u32_at};
 use crate::disk::source::{ReadError, Source};
 use uuid::Uuid;
 
-/// Bytes from the filesystem's start, whatever the block size.
+/// Bytes from the filesystem's start, for every block size.
 pub(super) const SUPERBLOCK_AT: u64 = 1024;
-/// In bytes.
+/// Size in bytes.
 pub(super) const SUPERBLOCK_SIZE: usize = 1024;
 pub(super) const MAGIC: u16 = 0xef53;
 pub(super) const MAGIC_AT: usize = 0x38;
-/// 64 KiB, as a power of two over 1 KiB.
+/// 64 KiB, as a power of two in units of 1 KiB.
 const LARGEST_BLOCK_LOG: u32 = 6;
-/// As mke2fs: fewer blocks in a group would be nothing but descriptors.
+/// The limit of mke2fs: smaller groups would consist of descriptors only.
 const SMALLEST_GROUP: u64 = 256;
 /// Smallest and largest size of a group descriptor, in bytes.
 const DESCRIPTOR_SIZES: (usize, usize) = (32, 1024);
 
-/// Features that a reader must know (`s_feature_incompat`).
+/// Features that a reader must support (`s_feature_incompat`).
 pub(super) mod incompatible {
     pub(crate) const FILETYPE: u32 = 0x2;
     pub(crate) const RECOVER: u32 = 0x4;
@@ -51,7 +51,7 @@ pub(super) mod incompatible {
         | CASEFOLD;
 }
 
-/// Features that only a writer must know (`s_feature_ro_compat`), as far as they matter here.
+/// Features that only a writer must support (`s_feature_ro_compat`), as far as they are used here.
 pub(super) mod read_only {
     pub(crate) const SPARSE_SUPER: u32 = 0x1;
     pub(crate) const GROUP_CHECKSUM: u32 = 0x10;
@@ -59,7 +59,7 @@ pub(super) mod read_only {
     pub(crate) const METADATA_CHECKSUM: u32 = 0x400;
 }
 
-/// Features that nobody must know (`s_feature_compat`), as far as they matter here.
+/// Optional features (`s_feature_compat`), as far as they are used here.
 pub(super) mod compatible {
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
 }
@@ -69,24 +69,24 @@ pub(super) struct Superblock {
     /// In bytes, 1 KiB to 64 KiB.
     pub block_size: u64,
     pub blocks: u64,
-    /// Block in which the first group starts: 1 with blocks of 1 KiB, else 0.
+    /// Block number where the first group starts: 1 with blocks of 1 KiB, otherwise 0.
     pub first_block: u64,
-    /// Blocks in one bit of the block bitmap.
+    /// Blocks per bit of the block bitmap.
     pub cluster_blocks: u64,
     pub group_blocks: u64,
     pub group_inodes: u32,
-    /// All inodes: those of a group times the groups, so that their numbers have 32 bits.
+    /// Number of inodes: inodes per group times groups, at most 32 bits.
     pub inodes: u32,
     pub groups: u32,
     pub free_clusters: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub inode_size: usize,
-    /// In bytes.
+    /// Size in bytes.
     pub descriptor_size: usize,
-    /// Blocks after the descriptors of each copy, kept for more of them.
+    /// Number of blocks after the descriptors of each copy that are reserved for more descriptors.
     pub reserved_descriptor_blocks: u64,
     pub first_meta_group: u32,
-    /// The groups with copies, with the feature `sparse_super2`.
+    /// The groups with backups, with the feature `sparse_super2`.
     pub backup_groups: [u32; 2],
     pub state: u16,
     pub label: Vec<u8>,
@@ -95,7 +95,7 @@ pub(super) struct Superblock {
     pub journal_inode: u32,
     pub orphan_inode: u32,
     pub quota_inodes: [u32; 3],
-    /// Of the multi-mount protection, 0 without.
+    /// Block number of the multi-mount protection; 0 if there is none.
     pub mmp_block: u64,
     compatible: u32,
     incompatible: u32,
@@ -122,9 +122,9 @@ impl Superblock {
         let unknown = incompatible & !incompatible::KNOWN;
         if unknown != 0 {
             let what = if unknown & incompatible::JOURNAL_DEVICE != 0 {
-                "it is an external journal".to_owned()
+                "external journal devices are not supported".to_owned()
             } else {
-                format!("the ext filesystem has features that this program does not know: {unknown:#x}")
+                format!("unsupported ext filesystem features: {unknown:#x}")
             };
             return Err(ReadError::Unsupported(what));
         }
@@ -139,7 +139,7 @@ impl Superblock {
         }
         let wide = incompatible & incompatible::BITS_64 != 0;
         let high = |at: usize| if wide { u32_at(bytes, at) } else { 0 };
-        let uuid = Uuid::from_bytes(bytes[0x68..0x78].try_into().expect("it is 16 bytes"));
+        let uuid = Uuid::from_bytes(bytes[0x68..0x78].try_into().expect("slice of 16 bytes"));
         let checksum_seed = if incompatible & incompatible::CHECKSUM_SEED != 0 {
             u32_at(bytes, 0x270)
         } else {
@@ -180,7 +180,7 @@ impl Superblock {
         .with_groups())
     }
 
-    /// Fills in the number of groups, as far as the other numbers allow one; `check` finds the rest.
+    /// Computes the number of groups if the other numbers are plausible; `check` reports those that are not.
     fn with_groups(mut self) -> Superblock {
         let blocks = self.blocks.saturating_sub(self.first_block);
         let groups = if self.group_blocks == 0 { 0 } else { blocks.div_ceil(self.group_blocks) };
@@ -202,10 +202,7 @@ impl Superblock {
         if self.groups == 0 || length.is_none_or(|length| length > size) {
             return Err(fault(
                 0x4,
-                format!(
-                    "it has {} blocks of {} bytes, but {size} bytes are there",
-                    self.blocks, self.block_size
-                ),
+                format!("{} blocks of {} bytes, but only {size} bytes exist", self.blocks, self.block_size),
             ));
         }
         if self.first_block > 1 {
@@ -224,11 +221,11 @@ impl Superblock {
         }
         let fits = self.inode_size >= super::inode::BASE_SIZE && self.inode_size as u64 <= self.block_size;
         if !fits || !self.inode_size.is_power_of_two() {
-            return Err(fault(0x58, format!("inodes of {} bytes", self.inode_size)));
+            return Err(fault(0x58, format!("inode size of {} bytes", self.inode_size)));
         }
         let (smallest, largest) = DESCRIPTOR_SIZES;
         if !(smallest..=largest).contains(&self.descriptor_size) || !self.descriptor_size.is_power_of_two() {
-            return Err(fault(0xfe, format!("group descriptors of {} bytes", self.descriptor_size)));
+            return Err(fault(0xfe, format!("group descriptor size of {} bytes", self.descriptor_size)));
         }
         Ok(())
     }
@@ -245,12 +242,12 @@ impl Superblock {
         self.compatible & feature != 0
     }
 
-    /// Whether group descriptors carry checksums, without which their flags mean nothing.
+    /// Whether group descriptors have checksums. Without them, the flags are not valid.
     pub(super) fn has_group_flags(&self) -> bool {
         self.has_read_only(read_only::GROUP_CHECKSUM | read_only::METADATA_CHECKSUM)
     }
 
-    /// In bytes.
+    /// Size in bytes.
     pub(super) fn cluster_size(&self) -> u64 {
         self.cluster_blocks * self.block_size
     }

@@ -1,4 +1,4 @@
-//! Filesystems that mke2fs made, read back and judged by e2fsck and debugfs.
+//! Reads back filesystems that mke2fs made, and checks them with e2fsck and debugfs.
 
 mod forecast;
 
@@ -25,10 +25,10 @@ const SIZE: u64 = 24 << 20;
 const EPOCH: i64 = 1_600_000_000;
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
-/// As builds run mke2fs.
+/// The configuration that builds use for mke2fs.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/disk/ext/mke2fs.conf");
 
-/// `None` if the host does not have the program.
+/// `None` if the program is not installed.
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
     has_judge(program).then(|| {
         judge(program)
@@ -40,7 +40,7 @@ fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Optio
     })
 }
 
-/// Every kind of file that needs no privileges. The order of making things is turned around on request.
+/// Creates files of every type that needs no privileges, optionally in reverse order.
 fn make_tree(root: &Path, is_reversed: bool) {
     let mut files: Vec<(String, Vec<u8>)> = (0..300_u32)
         .map(|index| {
@@ -75,7 +75,7 @@ fn make_tree(root: &Path, is_reversed: bool) {
     set_times(root, &mut 0);
 }
 
-/// Gives everything its own time, from before [`EPOCH`] and after.
+/// Sets a different timestamp for every file, before and after [`EPOCH`].
 fn set_times(path: &Path, count: &mut u64) {
     if path.is_symlink() {
         return;
@@ -93,7 +93,7 @@ fn set_times(path: &Path, count: &mut u64) {
     File::open(path).unwrap().set_times(times).unwrap();
 }
 
-/// Makes a filesystem of a directory at [`OFFSET`] of a new file.
+/// Makes a filesystem from a directory, at [`OFFSET`] of a new file.
 fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
     let extended = format!("offset={OFFSET},hash_seed={UUID},root_owner=0:0,assume_storage_prezeroed=1");
     let size = format!("{}k", SIZE / 1024);
@@ -108,7 +108,7 @@ fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
     Some(File::options().read(true).write(true).open(image).unwrap())
 }
 
-/// e2fsck finds nothing wrong in the bytes of a filesystem.
+/// Asserts that e2fsck reports no errors.
 fn check_fsck(bytes: &[u8], directory: &Path) {
     let path = directory.join("checked");
     fs::write(&path, bytes).unwrap();
@@ -123,9 +123,9 @@ fn bytes_of(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// A tree as paths, with contents instead of places, and without what two filesystems may differ in.
-fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<String, String> {
-    let mut told = BTreeMap::new();
+/// A tree as text by path: contents instead of locations, without details that may differ between two filesystems.
+fn listing(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<String, String> {
+    let mut listing = BTreeMap::new();
     let mut waiting = vec![(String::new(), ROOT)];
     while let Some((path, id)) = waiting.pop() {
         let node = &tree.nodes[id];
@@ -147,27 +147,27 @@ fn told(tree: &Tree, read: impl Fn(NodeId, u64, u64, &mut [u8])) -> BTreeMap<Str
             Body::File(Content::Inline(bytes)) => format!("{:x}", crc32c::crc32c(bytes)),
             other => format!("{other:?}"),
         };
-        // The root is mke2fs's own, and has one directory more, lost+found.
+        // The root is made by mke2fs and has one more subdirectory, lost+found.
         let is_root = path.is_empty();
         let times = [node.accessed, node.modified, node.changed].map(|time| time.seconds);
         let times = if is_root { [0; 3] } else { times };
         let links = if is_root { 0 } else { node.links };
         let mode = if is_root { 0 } else { node.mode };
-        told.insert(
+        listing.insert(
             path,
             format!("{mode:o} {links} {} {times:?} {:?} {content}", node.size, node.attributes),
         );
     }
-    told
+    listing
 }
 
 fn told_of_image(bytes: &[u8]) -> BTreeMap<String, String> {
     let tree = Ext::open(&bytes).unwrap().tree().unwrap();
-    told(&tree, |_, _, from, part| bytes.read_at(part, from).unwrap())
+    listing(&tree, |_, _, from, part| bytes.read_at(part, from).unwrap())
 }
 
 #[test]
-fn reading_back_equals_the_scan() {
+fn trees_are_read_back_as_scanned() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -176,7 +176,7 @@ fn reading_back_equals_the_scan() {
     let read = |id: NodeId, at: u64, _: u64, part: &mut [u8]| {
         File::open(&scan.paths[id]).unwrap().read_exact_at(part, at).unwrap();
     };
-    let expect = told(&scan.tree, read);
+    let expect = listing(&scan.tree, read);
     for words in [
         "-t ext4",
         "-t ext3",
@@ -210,7 +210,7 @@ fn reading_back_equals_the_scan() {
 }
 
 #[test]
-fn clock_order_and_access_leave_no_trace() {
+fn clock_creation_order_and_access_do_not_matter() {
     let directory = TempDir::new().unwrap();
     for words in ["-t ext4", "-t ext3", "-t ext2", "-t ext4 -O inline_data,^metadata_csum"] {
         let mut images = Vec::new();
@@ -234,7 +234,7 @@ fn clock_order_and_access_leave_no_trace() {
 }
 
 #[test]
-fn settling_twice_changes_nothing() {
+fn normalizing_twice_changes_nothing() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -244,14 +244,14 @@ fn settling_twice_changes_nothing() {
     let once = bytes_of(&image);
     normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
     assert!(bytes_of(&image) == once);
-    // What lies before the filesystem is not touched.
+    // Bytes before the filesystem are not modified.
     let mut before = vec![0; OFFSET as usize];
     image.read_exact_at(&mut before, 0).unwrap();
     assert!(before.iter().all(|byte| *byte == 0));
 }
 
 #[test]
-fn the_bytes_in_use_are_the_filesystem() {
+fn bytes_in_use_are_sufficient() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -261,7 +261,7 @@ fn the_bytes_in_use_are_the_filesystem() {
         let bytes = bytes_of(&image);
         let used = Ext::open(&bytes.as_slice()).unwrap().in_use().unwrap();
         assert!(used.windows(2).all(|pair| pair[0].end < pair[1].start));
-        // Whatever else is there does not matter.
+        // All other bytes are irrelevant: replace them.
         let mut other = vec![0xa5; bytes.len()];
         for range in used {
             let range = range.start as usize..range.end as usize;
@@ -273,7 +273,7 @@ fn the_bytes_in_use_are_the_filesystem() {
 }
 
 #[test]
-fn debugfs_agrees() {
+fn results_match_debugfs() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -334,13 +334,13 @@ fn bytes_are_described() {
     ] {
         assert!(found.iter().any(|found| found == part), "{part}");
     }
-    assert!(!found.iter().any(|found| found.contains("by no name")));
+    assert!(!found.iter().any(|found| found.contains("not referenced")));
 }
 
-/// Small numbers that look like chance, the same in every run.
-struct Chance(u64);
+/// A deterministic generator of small pseudorandom numbers.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -350,7 +350,7 @@ impl Chance {
 }
 
 #[test]
-fn damage_is_survived() {
+fn damage_does_not_panic() {
     const ROUNDS: u32 = 700;
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
@@ -360,25 +360,25 @@ fn damage_is_survived() {
         let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
         let sound = bytes_of(&image);
         let used = Ext::open(&sound.as_slice()).unwrap().in_use().unwrap();
-        let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
         let mut bytes = sound.clone();
         for round in 0..ROUNDS {
             let mut changed = Vec::new();
-            for _ in 0..=chance.below(8) {
-                let range = &used[chance.below(used.len() as u64) as usize];
-                // Most structures are at the start of what is in use; every third time it is the superblock.
+            for _ in 0..=random.below(8) {
+                let range = &used[random.below(used.len() as u64) as usize];
+                // Most metadata is at the start of the used bytes; every third round damages the superblock.
                 let at = if round % 3 == 0 {
-                    1024 + chance.below(1024)
+                    1024 + random.below(1024)
                 } else {
-                    range.start + chance.below(range.end - range.start)
+                    range.start + random.below(range.end - range.start)
                 };
                 changed.push(at as usize);
-                bytes[at as usize] = chance.below(256) as u8;
+                bytes[at as usize] = random.below(256) as u8;
             }
             let source = bytes.as_slice();
             if let Ok(ext) = Ext::open(&source) {
                 let _ = (ext.tree(), ext.in_use(), ext.label(), ext.free_bytes());
-                let _ = (ext.describe(chance.below(SIZE)), ext.describe(u64::MAX));
+                let _ = (ext.describe(random.below(SIZE)), ext.describe(u64::MAX));
             }
             if round % 50 == 0 {
                 image.write_all_at(&bytes, OFFSET).unwrap();
@@ -392,7 +392,7 @@ fn damage_is_survived() {
 }
 
 #[test]
-fn what_contradicts_itself_is_told_as_it_is() {
+fn contradictions_are_reported_precisely() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -406,26 +406,26 @@ fn what_contradicts_itself_is_told_as_it_is() {
         changed[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         changed
     };
-    let refusal = |bytes: &[u8]| Ext::open(&bytes).map(|_| ()).unwrap_err().to_string();
+    let open_error = |bytes: &[u8]| Ext::open(&bytes).map(|_| ()).unwrap_err().to_string();
     // s_inodes_count, s_blocks_per_group
-    assert!(refusal(&with(1024, &[1, 2, 3, 4])).contains("inodes, expected"));
-    assert!(refusal(&with(1024 + 0x20, &[0; 4])).contains("blocks per group"));
-    // s_mmp_block, s_mmp_block_high and the feature that makes them count.
+    assert!(open_error(&with(1024, &[1, 2, 3, 4])).contains("inodes, expected"));
+    assert!(open_error(&with(1024 + 0x20, &[0; 4])).contains("blocks per group"));
+    // s_mmp_block, s_mmp_block_high, and the feature that enables them.
     let mut protected = with(1024 + 0x168, &[0xff; 8]);
     protected[1024 + 0x61] |= 1;
     assert_eq!(Ext::open(&protected.as_slice()).unwrap().describe(SIZE - 1), "free space");
     let source = sound.as_slice();
     let ext = Ext::open(&source).unwrap();
-    let Err(ReadError::Damaged { at, .. }) = ext.inode(u32::MAX) else { panic!("there is none") };
+    let Err(ReadError::Damaged { at, .. }) = ext.inode(u32::MAX) else { panic!("the inode does not exist") };
     assert_eq!(at, 1024);
-    // A link whose target is longer than any path; blocks are larger.
+    // A link with a target longer than any path; blocks are larger.
     let tree = ext.tree().unwrap();
     let link = &tree.nodes[tree.find_itself("/link-200").unwrap()];
     let place = ext.inode_place(link.number as u32).unwrap();
     let long = with(place + 4, &5000_u32.to_le_bytes());
     let error = Ext::open(&long.as_slice()).unwrap().tree().unwrap_err();
     assert!(error.to_string().contains("target of 5000 bytes"), "{error}");
-    // Two attributes in an inode, each with all of the place for values.
+    // Two attributes in one inode, each of which claims the whole area for values.
     let mut bytes = vec![0; 256];
     bytes[0x80] = 32;
     bytes[160..164].copy_from_slice(&0xea02_0000_u32.to_le_bytes());
@@ -444,7 +444,7 @@ fn what_contradicts_itself_is_told_as_it_is() {
 }
 
 #[test]
-fn labels_of_the_host_are_taken_out() {
+fn host_labels_are_removed() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -452,7 +452,7 @@ fn labels_of_the_host_are_taken_out() {
     let path = directory.path().join("image");
     for words in ["-t ext4", "-t ext4 -O ^metadata_csum"] {
         let Some(image) = make(&root, &path, words, "1600000000") else { return };
-        // As `mke2fs -d` copies it where the host has it.
+        // As `mke2fs -d` copies it from a host with SELinux.
         let place = format!("{}?offset={OFFSET}", path.display());
         for request in
             ["/tiny security.selinux label", "/small security.selinux label", "/small user.kept yes"]
@@ -477,7 +477,7 @@ fn attribute_names(image: &File, path: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn only_copies_of_the_superblock_are_settled() {
+fn only_superblock_copies_are_normalized() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();

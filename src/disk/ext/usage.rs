@@ -1,4 +1,4 @@
-//! Which bytes of a filesystem matter, from its block bitmaps.
+//! The bytes in use, according to the block bitmaps.
 
 use super::group::head;
 use super::reader::Ext;
@@ -9,17 +9,18 @@ use crate::disk::source::ReadError;
 use std::ops::Range;
 
 impl Ext<'_> {
-    /// The byte ranges that must be there with exactly their bytes, even where these are zero: sorted, and merged where
-    /// they touch. Left out are free blocks, and inode tables that the kernel zeroes after mounting.
+    /// The byte ranges whose contents matter, even where they are zero: sorted, and merged where they touch. Excluded
+    /// are free blocks, and inode tables that the kernel zeroes after mounting.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         let superblock = &self.superblock;
-        // What boot code may be there, and the superblock.
+        // The boot block, which may contain boot code, and the superblock.
         let mut used = Vec::from([Range { start: 0, end: SUPERBLOCK_AT + SUPERBLOCK_SIZE as u64 }]);
         let mut zeroed_later = Vec::new();
         let table_blocks = superblock.inode_table_blocks();
         for (number, group) in (0..superblock.groups).zip(&self.groups) {
             let table = self.block_bytes(&(group.inode_table..group.inode_table + table_blocks));
-            // Groups with unwritten bitmaps use just these; in the others the bitmap says so again.
+            // Groups with an uninitialized bitmap use exactly these blocks. In other groups, the bitmap contains them,
+            // too.
             let head = head(superblock, number);
             for blocks in [head.superblock, head.descriptors, head.reserved] {
                 used.push(self.block_bytes(&blocks));
@@ -38,7 +39,7 @@ impl Ext<'_> {
         Ok(without(merged(used), &merged(zeroed_later)))
     }
 
-    /// Adds what a group's bitmap marks, in bytes.
+    /// Adds the byte ranges that a group's bitmap marks as used.
     fn add_group(&self, number: u32, used: &mut Vec<Range<u64>>) -> Result<(), ReadError> {
         let superblock = &self.superblock;
         let start = superblock.group_start(number);
@@ -51,7 +52,7 @@ impl Ext<'_> {
         Ok(())
     }
 
-    /// The runs of set bits among a group's first `bits`.
+    /// The runs of set bits among the first `bits` of a group.
     pub(super) fn bitmap(&self, number: u32, bits: u64) -> Result<Vec<Range<u64>>, ReadError> {
         let at = self.groups[number as usize].block_bitmap * self.superblock.block_size;
         Ok(set_bits(&read(self.source, at, self.superblock.block_size as usize)?, bits))
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_become_runs() {
+    fn set_bits_become_runs() {
         assert_eq!(set_bits(&[0b1000_0001, 0xff, 0b11, 0], 32), [0..1, 7..18]);
         assert_eq!(set_bits(&[0xff, 0xff, 0, 1], 25), [0..16, 24..25]);
         assert_eq!(set_bits(&[0xff, 0b101], 9), set_bits(&[0xff, 1], 16));

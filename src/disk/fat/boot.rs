@@ -1,4 +1,4 @@
-//! The boot sector: where everything lies, checked before anything else relies on it.
+//! The boot sector: the filesystem's geometry, validated before anything else uses it.
 
 use crate::disk::bytes::{damaged, read, u16_at, u32_at};
 use crate::disk::source::{ReadError, Source};
@@ -7,41 +7,42 @@ use std::ops::Range;
 
 pub(super) use crate::plan::capacity::fat::{ENTRY_SIZE, Width};
 
-/// Bytes of the boot sector that mean something, whatever the sector size.
+/// Bytes of the boot sector that are defined for every sector size.
 const BOOT_SIZE: usize = 512;
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
-/// Marks that volume id and label are there.
+/// Signature of a boot sector with volume ID and label.
 const EXTENDED: u8 = 0x29;
 /// The label of a filesystem without one.
 pub(super) const NO_LABEL: &[u8; 11] = b"NO NAME    ";
-/// More clusters than this make it FAT32. Source: Microsoft, FAT: General Overview of On-Disk Format, "FAT Type Determination".
+/// The most clusters of a FAT16 filesystem; FAT32 has more. Source: Microsoft, FAT: General Overview of On-Disk Format,
+/// "FAT Type Determination".
 pub(super) const MOST_16: u32 = 65_524;
-/// The first cluster's number.
+/// Number of the first cluster.
 pub(super) const FIRST_CLUSTER: u32 = 2;
 
-/// All places are bytes from the filesystem's start.
+/// Geometry of the filesystem. Offsets are bytes from the filesystem's start.
 #[derive(Clone, Debug)]
 pub(super) struct Boot {
     pub width: Width,
     pub sector_size: u64,
     pub cluster_size: u64,
     pub reserved: Range<u64>,
-    /// The copies of the table.
+    /// The copies of the file allocation table.
     pub tables: Vec<Range<u64>>,
-    /// Empty with FAT32, where it is a chain of clusters.
+    /// Root directory; empty on FAT32, where it is a cluster chain.
     pub root: Range<u64>,
-    /// First cluster of the root directory with FAT32.
+    /// First cluster of the root directory on FAT32.
     pub root_cluster: u32,
     pub clusters_start: u64,
     pub clusters: u32,
-    /// Sectors of the free-space hints and of the copy of the boot sector; 0 without.
+    /// Sectors of the free-space hints (FSInfo) and of the backup boot sector; 0 if there are none.
     pub info_sector: u64,
     pub backup_sector: u64,
-    /// Hidden sectors: those before the filesystem on the disk; 0 if unknown.
+    /// Hidden sectors: the sectors before the filesystem on the disk; 0 if unknown.
     pub hidden: u32,
     pub volume_id: Option<u32>,
     pub label: Option<[u8; 11]>,
-    /// Set while it is mounted.
+    /// Set while the filesystem is mounted.
     pub is_dirty: bool,
 }
 
@@ -49,13 +50,14 @@ impl Boot {
     pub(super) fn read(source: &dyn Source) -> Result<Boot, ReadError> {
         let bytes = read(source, 0, BOOT_SIZE)?;
         if bytes[510..] != SIGNATURE {
-            return Err(fault(510, "it does not end in 55 aa".to_owned()));
+            return Err(fault(510, "missing signature 55 aa at the end".to_owned()));
         }
         let boot = Boot::parse(&bytes)?;
         let end = boot.end();
         if end > source.size() {
             let sectors = if u16_at(&bytes, 19) == 0 { 32 } else { 19 };
-            let problem = format!("it ends at byte {end}, but {} bytes are there", source.size());
+            let problem =
+                format!("the filesystem ends at byte {end}, but only {} bytes exist", source.size());
             return Err(fault(sectors, problem));
         }
         Ok(boot)
@@ -64,7 +66,7 @@ impl Boot {
     fn parse(bytes: &[u8]) -> Result<Boot, ReadError> {
         let sector_size = u64::from(u16_at(bytes, 11));
         if !(512..=4096).contains(&sector_size) || !sector_size.is_power_of_two() {
-            return Err(fault(11, format!("sectors of {sector_size} bytes")));
+            return Err(fault(11, format!("sector size of {sector_size} bytes")));
         }
         let cluster_size = u64::from(bytes[13]) * sector_size;
         if !bytes[13].is_power_of_two() {
@@ -98,12 +100,12 @@ impl Boot {
         };
         let is_counted = clusters > 0 && clusters + u64::from(FIRST_CLUSTER) <= entries;
         if !is_counted || clusters >= u64::from(super::table::LAST_CLUSTER) {
-            return Err(fault(22, format!("{clusters} clusters, but {entries} entries of the table")));
+            return Err(fault(22, format!("{clusters} clusters, but {entries} table entries")));
         }
-        // The extended part lies elsewhere with FAT32.
+        // The extended boot record has another offset on FAT32.
         let extended = if is_32 { 64 } else { 36 };
         let has_extended = bytes[extended + 2] == EXTENDED;
-        let label: [u8; 11] = bytes[extended + 7..extended + 18].try_into().expect("it is 11 bytes");
+        let label: [u8; 11] = bytes[extended + 7..extended + 18].try_into().expect("slice of 11 bytes");
         Ok(Boot {
             width,
             sector_size,
@@ -125,17 +127,17 @@ impl Boot {
         })
     }
 
-    /// Where the last cluster ends.
+    /// The end of the last cluster.
     pub(super) fn end(&self) -> u64 {
         self.clusters_start + u64::from(self.clusters) * self.cluster_size
     }
 
-    /// Whether there is a cluster of this number.
+    /// Whether the cluster number is valid.
     pub(super) fn has_cluster(&self, cluster: u32) -> bool {
         cluster >= FIRST_CLUSTER && cluster - FIRST_CLUSTER < self.clusters
     }
 
-    /// Where a cluster starts; there must be one of this number.
+    /// The offset of a cluster, whose number must be valid.
     pub(super) fn cluster_place(&self, cluster: u32) -> u64 {
         self.clusters_start + u64::from(cluster - FIRST_CLUSTER) * self.cluster_size
     }

@@ -1,4 +1,4 @@
-//! What lies at a byte, for a person who compares two images.
+//! Describes what a byte belongs to, for people who compare two images.
 
 use super::boot::{FIRST_CLUSTER, Width};
 use super::directory::Entry;
@@ -7,10 +7,10 @@ use super::table::{Next, Seen};
 use crate::disk::tree::PATH_MAX;
 use std::ops::Range;
 
-/// Fields of the boot sector: where each starts and its name. First those that all have, then the rest by width.
+/// Fields of the boot sector: offset and name. First the common fields, then those of FAT12/16 and of FAT32.
 const COMMON_FIELDS: &[(u64, &str)] = &[
     (0, "jump to the boot code"),
-    (3, "name of the maker"),
+    (3, "OEM name"),
     (11, "bytes per sector"),
     (13, "sectors per cluster"),
     (14, "reserved sectors"),
@@ -26,8 +26,8 @@ const COMMON_FIELDS: &[(u64, &str)] = &[
 const NARROW_FIELDS: &[(u64, &str)] = &[
     (36, "drive number"),
     (37, "state"),
-    (38, "signature of the extended part"),
-    (39, "volume id"),
+    (38, "extended boot signature"),
+    (39, "volume ID"),
     (43, "label"),
     (54, "type"),
     (62, "boot code"),
@@ -42,8 +42,8 @@ const WIDE_FIELDS: &[(u64, &str)] = &[
     (52, "reserved"),
     (64, "drive number"),
     (65, "state"),
-    (66, "signature of the extended part"),
-    (67, "volume id"),
+    (66, "extended boot signature"),
+    (67, "volume ID"),
     (71, "label"),
     (82, "type"),
     (90, "boot code"),
@@ -51,8 +51,8 @@ const WIDE_FIELDS: &[(u64, &str)] = &[
 ];
 
 impl Fat<'_> {
-    /// What the byte at `offset` from the filesystem's start belongs to. Never fails: what damage hides is told as
-    /// "cluster in use" or "free space", as the table says.
+    /// What the byte at `offset` belongs to. Never fails: if damage hides the owner, the result is "cluster in use" or
+    /// "free space", according to the table.
     pub fn describe(&self, offset: u64) -> String {
         let boot = &self.boot;
         if offset < boot.reserved.end {
@@ -74,7 +74,7 @@ impl Fat<'_> {
             match self.table.next(cluster) {
                 Next::Free => "free space".to_owned(),
                 Next::Bad => format!("bad cluster {cluster}"),
-                _ => format!("cluster {cluster}, in use by no name"),
+                _ => format!("cluster {cluster}, in use but not referenced"),
             }
         })
     }
@@ -104,15 +104,15 @@ impl Fat<'_> {
     }
 }
 
-/// What lies where.
+/// Byte ranges and what they belong to.
 #[derive(Debug)]
 pub(super) struct Index {
-    /// Bytes and what they are, in their order.
+    /// Byte ranges with their descriptions, sorted.
     parts: Vec<(Range<u64>, String)>,
 }
 
 impl Index {
-    /// Collects what can be read, and passes over what cannot.
+    /// Collects what can be read and skips the rest.
     fn of(fat: &Fat) -> Index {
         let mut parts = Vec::new();
         let mut add = |runs: &[Range<u32>], name: String| {

@@ -1,4 +1,5 @@
-//! Directory entries: 32 bytes each, with times in two-second steps and without a zone, here taken as UTC.
+//! Directory entries of 32 bytes. Timestamps have a resolution of two seconds and no time zone; they are treated as
+//! UTC.
 
 use super::boot::{ENTRY_SIZE, Width};
 use super::name::{LongName, short_name};
@@ -7,14 +8,14 @@ use crate::disk::source::ReadError;
 use crate::disk::tree::Time;
 use std::ops::Range;
 
-/// First bytes: nothing follows, and deleted.
+/// First byte of an entry: end of the directory, or deleted.
 pub(super) const END: u8 = 0;
 pub(super) const DELETED: u8 = 0xe5;
-/// Attributes.
+/// Attribute bits.
 const READ_ONLY: u8 = 0x01;
 pub(super) const LABEL: u8 = 0x08;
 pub(super) const DIRECTORY: u8 = 0x10;
-/// A part of a long name: all of read-only, hidden, system and label.
+/// A part of a long name: read-only, hidden, system and label together.
 pub(super) const LONG_NAME: u8 = 0x0f;
 
 #[derive(Debug)]
@@ -22,11 +23,11 @@ pub(super) struct Entry {
     pub name: String,
     pub is_directory: bool,
     pub is_read_only: bool,
-    /// 0 if it is empty.
+    /// 0 if the file is empty.
     pub first_cluster: u32,
-    /// In bytes; 0 of directories.
+    /// Size in bytes; 0 for directories.
     pub size: u32,
-    /// Where the entry lies, in bytes from the filesystem's start.
+    /// Offset of the entry, in bytes from the filesystem's start.
     pub at: u64,
     pub created: Option<Time>,
     pub accessed: Time,
@@ -35,13 +36,13 @@ pub(super) struct Entry {
 
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    /// Without `.` and `..`.
+    /// Entries without `.` and `..`.
     pub entries: Vec<Entry>,
-    /// The filesystem's, in the root directory.
+    /// The volume label, in the root directory only.
     pub label: Option<[u8; 11]>,
 }
 
-/// Reads a directory's bytes, which lie in these places one after the other. `path` is for messages.
+/// Parses a directory whose bytes are in these consecutive places. `path` is for error messages.
 pub(super) fn entries(
     bytes: &[u8],
     places: &[Range<u64>],
@@ -59,7 +60,7 @@ pub(super) fn entries(
             _ if attributes & 0x3f == LONG_NAME => long.push(entry),
             _ if attributes & LABEL != 0 => {
                 long = LongName::default();
-                let label = entry[..11].try_into().expect("it is 11 bytes");
+                let label = entry[..11].try_into().expect("slice of 11 bytes");
                 found.label.get_or_insert(label);
             }
             _ => {
@@ -68,7 +69,7 @@ pub(super) fn entries(
                     continue;
                 }
                 if name.is_empty() || name.contains(['/', '\0']) {
-                    return Err(damaged(format!("directory {path}"), at, format!("the name {name:?}")));
+                    return Err(damaged(format!("directory {path}"), at, format!("invalid name {name:?}")));
                 }
                 found.entries.push(parse(entry, name, width, at));
             }
@@ -80,7 +81,7 @@ pub(super) fn entries(
 fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
     let modified = time(u16_at(entry, 24), u16_at(entry, 22), 0);
     let (created_day, accessed_day) = (u16_at(entry, 16), u16_at(entry, 18));
-    // OS/2 kept something else there, which Linux passes over, too. Source: fat_get_start in fs/fat/fat.h.
+    // OS/2 stored something else in this field. Linux ignores it, too. Source: fat_get_start in fs/fat/fat.h.
     let high = if width == Width::Bits32 { u16_at(entry, 20) } else { 0 };
     Entry {
         name,
@@ -95,11 +96,11 @@ fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
     }
 }
 
-/// From day, time of day in steps of two seconds, and hundredths of a second.
+/// Decodes a date, a time of day in steps of two seconds, and hundredths of a second.
 fn time(day: u16, of_day: u16, hundredths: u8) -> Time {
     const DAY: i64 = 86_400;
     let year = 1980 + i64::from(day >> 9);
-    // Both count from 1; 0 would be damage, but no reason not to read the rest.
+    // Both count from 1. A 0 is damage, but not a reason to stop reading.
     let month = i64::from(day >> 5 & 15).clamp(1, 12);
     let day_of_month = i64::from(day & 31).max(1);
     let seconds =
@@ -110,7 +111,7 @@ fn time(day: u16, of_day: u16, hundredths: u8) -> Time {
     }
 }
 
-/// Day, time of day and hundredths of a second, the nearest that FAT has: 1980 to 2107, UTC.
+/// Encodes date, time of day and hundredths of a second, clamped to what FAT can store: 1980 to 2107, UTC.
 pub(super) fn encoded(time: Time) -> (u16, u16, u8) {
     const DAY: i64 = 86_400;
     let first = days_since_1970(1980, 1, 1) * DAY;
@@ -128,7 +129,7 @@ pub(super) fn encoded(time: Time) -> (u16, u16, u8) {
     )
 }
 
-/// In the Gregorian calendar, from 1980 on.
+/// Days in the Gregorian calendar, from 1980 on.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     const BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let is_leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clusters_have_32_bits_only_with_fat32() {
+    fn only_fat32_has_32_bit_cluster_numbers() {
         let mut bytes = [0; 64];
         bytes[32..43].copy_from_slice(b"NAME       ");
         bytes[0..11].copy_from_slice(b"FIRST      ");

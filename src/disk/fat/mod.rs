@@ -1,13 +1,13 @@
-//! FAT12, FAT16 and FAT32 with long names: reading any, and filling one that is empty.
+//! FAT12, FAT16 and FAT32 with long names: a reader, and a writer that fills existing filesystems.
 //!
-//! - [`Fat`] reads a filesystem, whoever wrote it: its tree, which of its bytes matter, and what lies at a byte.
-//! - [`fill`] puts a tree into one, empty or not; [`unholdable`] says beforehand what no FAT can hold.
+//! - [`Fat`] reads a filesystem: its tree, the bytes in use, and a description of each byte.
+//! - [`fill`] writes a tree into a filesystem, empty or not; [`unholdable`] finds beforehand what no FAT can store.
 //!
-//! exFAT is another format, and not read.
+//! exFAT is a different format and is not supported.
 //!
-//! Terms: a *cluster* is the unit of allocation, numbered from 2; the *table* (what gave the format its name) says of each
-//! cluster which one follows; there are usually two equal copies of it, of which the first is read here. A *short name* is
-//! 8 characters, a dot and 3; a *long name* stands before it, in entries of its own.
+//! Terms: a *cluster* is the unit of allocation, numbered from 2. The *table* (file allocation table) holds the next
+//! cluster of each cluster; there are usually two equal copies, of which the first is read here. A *short name* has 8
+//! characters, a dot and 3 characters; a *long name* is stored in entries of its own before it.
 //!
 //! Source: Microsoft, *FAT32 File System Specification* 1.03 (fatgen103).
 

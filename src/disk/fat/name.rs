@@ -1,19 +1,19 @@
-//! Names: the short one, read in code page 437 as Linux does, and the long one in UTF-16, spread over entries that stand
-//! before the short one, last part first.
+//! Reading names. The short name is in code page 437, as Linux assumes. The long name is in UTF-16 and spread over
+//! several entries before the short one, last part first.
 
 use crate::disk::bytes::u16_at;
 
-/// The upper half of code page 437, which Linux assumes (`CONFIG_FAT_DEFAULT_CODEPAGE`).
+/// The upper half of code page 437, the default of Linux (`CONFIG_FAT_DEFAULT_CODEPAGE`).
 const UPPER_437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u{a0}";
-/// Flags of byte 12: base and extension are meant in lower case.
+/// Flags of byte 12: show base or extension in lower case.
 const LOWER_BASE: u8 = 0x08;
 const LOWER_EXTENSION: u8 = 0x10;
-/// In the first part, which is the name's last one; the rest is the part's number.
+/// Set in the entry of the name's last part, which is stored first. The other bits are the part's number.
 pub(super) const LAST_PART: u8 = 0x40;
-/// 20 parts of 13 are more than the 255 units that a name may have.
+/// 20 parts of 13 units are enough for the longest name of 255 units.
 const MOST_PARTS: u8 = 20;
 pub(super) const UNITS_PER_PART: usize = 13;
-/// Stands for a first byte 0xe5, which would mark a deleted entry.
+/// Stored instead of a first byte 0xe5, which would mark a deleted entry.
 const ESCAPED_FIRST: u8 = 0x05;
 
 pub(super) fn short_name(entry: &[u8]) -> String {
@@ -38,7 +38,7 @@ fn character(byte: u8) -> char {
     }
 }
 
-/// Where the units are in a part.
+/// Offsets of the UTF-16 units in an entry.
 pub(super) fn places() -> impl Iterator<Item = usize> {
     (1..11).step_by(2).chain((14..26).step_by(2)).chain((28..32).step_by(2))
 }
@@ -47,14 +47,14 @@ pub(super) fn places() -> impl Iterator<Item = usize> {
 #[derive(Debug, Default)]
 pub(super) struct LongName {
     units: Vec<u16>,
-    /// Of the short name that it belongs to.
+    /// Checksum of the short name that the long name belongs to.
     checksum: u8,
-    /// The part that must come next; 0 once the name is complete.
+    /// Number of the next expected part; 0 once the name is complete.
     next: u8,
 }
 
 impl LongName {
-    /// Takes an entry that is a part. Parts out of order are no name, and forgotten.
+    /// Adds an entry. Parts that are out of order are discarded.
     pub(super) fn push(&mut self, entry: &[u8]) {
         let part = entry[0] & !LAST_PART;
         if entry[0] & LAST_PART != 0 {
@@ -72,7 +72,7 @@ impl LongName {
         }
     }
 
-    /// The name, if it is complete and belongs to this short one; the collected parts are gone afterwards.
+    /// Takes the collected name if it is complete and belongs to this short name. Clears the collected parts.
     pub(super) fn take(&mut self, short: &[u8]) -> Option<String> {
         let LongName { units, checksum, next } = std::mem::take(self);
         if units.is_empty() || next != 0 || checksum != short_checksum(short) {

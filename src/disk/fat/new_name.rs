@@ -1,25 +1,25 @@
-//! Names that are written: what the format takes, the short name beside a long one, and the entries of a long one.
+//! Writing names: validation, short names (8.3) for long ones, and the entries of a long name.
 
 use super::boot::ENTRY_SIZE;
 use super::name::{LAST_PART, UNITS_PER_PART, short_checksum};
 use std::collections::BTreeSet;
 
-/// In units of UTF-16. Source: fatgen103, "Long Directory Entries".
+/// Longest name, in UTF-16 units. Source: fatgen103, "Long Directory Entries".
 const LONGEST: usize = 255;
-/// Source: the same; `/` cannot be in a name anyway.
+/// Source: fatgen103, "Long Directory Entries". `/` cannot occur in a file name anyway.
 const NOT_IN_NAMES: &str = "\"*/:<>?\\|";
 const NOT_IN_SHORT_NAMES: &str = "+,;=[]";
 /// Attributes of a part of a long name: read-only, hidden, system and label.
 const LONG_NAME: u8 = 0x0f;
 
-/// Why a name cannot be written.
+/// Validates a name. The error is the reason.
 pub(super) fn check(name: &[u8]) -> Result<&str, String> {
     let name = std::str::from_utf8(name).map_err(|_| "the name is not valid UTF-8".to_owned())?;
     if let Some(bad) = name.chars().find(|c| NOT_IN_NAMES.contains(*c) || c.is_ascii_control()) {
         return Err(format!("vfat does not allow `{}` in names", bad.escape_debug()));
     }
     if name.ends_with(['.', ' ']) {
-        return Err("vfat does not allow a dot or a blank at the end of a name".to_owned());
+        return Err("vfat does not allow a dot or a space at the end of a name".to_owned());
     }
     if name.encode_utf16().count() > LONGEST {
         return Err(format!("the name is longer than {LONGEST} UTF-16 code units"));
@@ -27,12 +27,12 @@ pub(super) fn check(name: &[u8]) -> Result<&str, String> {
     Ok(name)
 }
 
-/// Names that are one name to vfat have the same.
+/// Case-folds a name: names that vfat treats as equal have equal results.
 pub(super) fn folded(name: &str) -> String {
     name.chars().flat_map(char::to_uppercase).collect()
 }
 
-/// The same of bytes, of which what is no UTF-8 is never equal to a name that vfat has.
+/// Same as [`folded`] for bytes. Bytes that are not UTF-8 never equal a name on vfat.
 pub fn folded_bytes(name: &[u8]) -> Vec<u8> {
     folded(&String::from_utf8_lossy(name)).into_bytes()
 }
@@ -46,7 +46,7 @@ impl ShortNames {
         self.0.insert(name);
     }
 
-    /// One that is not taken yet. Nothing after a million attempts.
+    /// Allocates an unused short name. `None` after a million attempts.
     pub(super) fn give(&mut self, name: &str) -> Option<[u8; 11]> {
         let (base, extension, is_exact) = parts(name);
         let filled = |base: &[u8]| {
@@ -69,7 +69,7 @@ impl ShortNames {
     }
 }
 
-/// Base and extension in upper case, and whether nothing was left out or replaced.
+/// Base and extension in upper case, and whether the conversion was lossless.
 fn parts(name: &str) -> (Vec<u8>, Vec<u8>, bool) {
     let trimmed = name.trim_start_matches(['.', ' ']);
     let (base, extension) = trimmed.rsplit_once('.').unwrap_or((trimmed, ""));
@@ -88,7 +88,7 @@ fn parts(name: &str) -> (Vec<u8>, Vec<u8>, bool) {
     (base, extension, is_exact)
 }
 
-/// The entries that stand before the short one; none if that says it all.
+/// The entries before the short one; none if the short name represents the name completely.
 pub(super) fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY_SIZE as usize]> {
     if super::name::short_name(&[&short[..], &[0, 0]].concat()) == name {
         return Vec::new();
@@ -113,7 +113,7 @@ pub(super) fn long_entries(name: &str, short: &[u8; 11]) -> Vec<[u8; ENTRY_SIZE 
     (0..parts).rev().map(part).collect()
 }
 
-/// How many entries a name takes, the short one with it.
+/// The number of entries of a name, including the short one.
 pub(super) fn entries(name: &str) -> usize {
     1 + name.encode_utf16().count().div_ceil(UNITS_PER_PART)
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names_are_given_once() {
+    fn short_names_are_unique() {
         let mut names = ShortNames::default();
         let mut give = |name: &str| String::from_utf8(names.give(name).unwrap().to_vec()).unwrap();
         assert_eq!(give("BOOTX64.EFI"), "BOOTX64 EFI");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_cannot_be_written_say_why() {
+    fn invalid_names_are_rejected() {
         for bad in ["a:b", "a?", "q\"", "a\nb", "end.", "end ", &"x".repeat(256)] {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -1,4 +1,4 @@
-//! The filesystem as a whole: opening it, its tree, and which of its bytes matter.
+//! The filesystem as a whole: opening it, its tree, and the bytes in use.
 
 use super::boot::{Boot, MOST_16, Width};
 use super::describe::Index;
@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Modes, as Linux gives them with a mask of 022: FAT itself knows only "read-only".
+/// Modes as Linux shows them with a umask of 022. FAT itself only has a read-only attribute.
 const DIRECTORY_MODE: u32 = 0o040_755;
 const FILE_MODE: u32 = 0o100_755;
 const WRITE_BITS: u32 = 0o222;
-/// The longest directory that the format allows, in bytes.
+/// Size of the longest directory that the format allows, in bytes.
 const LONGEST_DIRECTORY: u64 = 65_536 * super::boot::ENTRY_SIZE;
 
 /// A FAT filesystem that is being read.
@@ -24,12 +24,12 @@ pub struct Fat<'a> {
     pub(super) boot: Boot,
     pub(super) table: Table,
     label: String,
-    /// What lies where, built by the first [`Fat::describe`].
+    /// Byte ranges and what they belong to, built by the first [`Fat::describe`].
     pub(super) index: OnceLock<Index>,
 }
 
 impl<'a> Fat<'a> {
-    /// `Err` if the boot sector, the table or the root directory make no sense.
+    /// Fails if the boot sector, the table or the root directory is invalid.
     pub fn open(source: &'a dyn Source) -> Result<Fat<'a>, ReadError> {
         let boot = Boot::read(source)?;
         let table = Table::read(source, &boot)?;
@@ -40,12 +40,12 @@ impl<'a> Fat<'a> {
         Ok(fat)
     }
 
-    /// The root directory's, or without one the boot sector's; empty if there is none.
+    /// The label of the root directory, or else of the boot sector; empty if there is none.
     pub fn label(&self) -> String {
         self.label.clone()
     }
 
-    /// The volume id as blkid prints it, `ABCD-1234`; empty if there is none.
+    /// The volume ID as blkid prints it, `ABCD-1234`; empty if there is none.
     pub fn uuid(&self) -> String {
         self.boot.volume_id.map(|id| format!("{:04X}-{:04X}", id >> 16, id & 0xffff)).unwrap_or_default()
     }
@@ -66,13 +66,13 @@ impl<'a> Fat<'a> {
         self.boot.hidden
     }
 
-    /// Unmounted in good order.
+    /// Whether the filesystem was unmounted cleanly.
     pub fn is_clean(&self) -> bool {
         !self.boot.is_dirty && self.table.is_marked_clean()
     }
 
-    /// Everything but the bytes of files. Nodes are numbered as they are met, depth first in the order of names; those of
-    /// `mode`, owner and links that FAT does not have are what Linux shows.
+    /// The tree, without file contents. Nodes are numbered depth first, in the order of names. Mode, owner and link
+    /// count, which FAT does not store, are those that Linux shows.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         let mut seen = Seen::none(&self.boot);
         let root = self.root(&mut seen)?;
@@ -82,10 +82,10 @@ impl<'a> Fat<'a> {
         Ok(builder.tree)
     }
 
-    /// The byte ranges that must be there with exactly their bytes: sorted, and merged where they touch.
+    /// The byte ranges whose contents matter: sorted, and merged where they touch.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         let boot = &self.boot;
-        // Reserved sectors, tables and a root directory of its own follow each other.
+        // Reserved sectors, tables and a fixed root directory are contiguous.
         let mut used = Vec::from([Range { start: 0, end: boot.clusters_start }]);
         for run in self.table.runs(boot, |next| !matches!(next, Next::Free | Next::Bad)) {
             let bytes = self.run_bytes(&run);
@@ -131,7 +131,7 @@ impl<'a> Fat<'a> {
                 return Err(damaged(
                     format!("directory {path}"),
                     place.start,
-                    "it is longer than a directory may be",
+                    "longer than the format allows",
                 ));
             }
             bytes.extend(read(self.source, place.start, length as usize)?);
@@ -146,7 +146,7 @@ struct Builder<'t, 'a> {
     seen: Seen,
 }
 
-/// A directory, some of whose entries were visited.
+/// A directory that is partly visited.
 struct OpenDirectory {
     id: NodeId,
     path: String,
@@ -162,23 +162,23 @@ impl OpenDirectory {
 }
 
 impl Builder<'_, '_> {
-    /// Reads all directories below the root. Open directories wait in a list rather than on the stack.
+    /// Reads all directories below the root. An explicit stack avoids recursion.
     fn descend(&mut self, root: Vec<Entry>) -> Result<(), ReadError> {
         let mut open = vec![OpenDirectory::new(ROOT, String::new(), root)];
         while let Some(directory) = open.last_mut() {
             let Some(entry) = directory.waiting.next() else {
-                let closed = open.pop().expect("the loop has just seen it");
+                let closed = open.pop().expect("checked by the loop condition");
                 self.tree.nodes[closed.id].body = Body::Directory(closed.children);
                 continue;
             };
             let id = self.tree.nodes.len();
             let path = format!("{}/{}", directory.path, entry.name);
             if path.len() >= PATH_MAX {
-                let problem = format!("the path to `{}` has more than {} bytes", entry.name, PATH_MAX - 1);
+                let problem = format!("the path to `{}` is longer than {} bytes", entry.name, PATH_MAX - 1);
                 return Err(ReadError::Unsupported(problem));
             }
             if directory.children.insert(entry.name.clone().into_bytes(), id).is_some() {
-                return Err(damaged(path, entry.at, "two entries of the same name"));
+                return Err(damaged(path, entry.at, "duplicate entry name"));
             }
             if entry.is_directory {
                 self.tree.nodes[directory.id].links += 1;
@@ -210,7 +210,7 @@ impl Builder<'_, '_> {
         let mut at = 0;
         for run in runs {
             let place = self.fat.run_bytes(&run);
-            // Clusters after the end were only set aside.
+            // Clusters after the end are allocated but not part of the file.
             let length = (place.end - place.start).min(size - at);
             if length > 0 {
                 extents.push(Extent { at, from: place.start, length });
@@ -218,13 +218,13 @@ impl Builder<'_, '_> {
             at += length;
         }
         if at < size {
-            return Err(damaged(path, entry.at, format!("{size} bytes, but its clusters hold {at}")));
+            return Err(damaged(path, entry.at, format!("{size} bytes, but its clusters only hold {at}")));
         }
         Ok(extents)
     }
 }
 
-/// Without an entry it is the root, which has no times.
+/// `entry` is `None` for the root, which has no timestamps.
 fn node(mode: u32, size: u64, entry: Option<&Entry>, body: Body) -> Node {
     let modified = entry.map_or_else(Time::default, |entry| entry.modified);
     Node {

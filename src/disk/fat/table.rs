@@ -1,31 +1,31 @@
-//! The table: which cluster follows which.
+//! The file allocation table: the next cluster of each cluster.
 
 use super::boot::{Boot, FIRST_CLUSTER, Width};
 use crate::disk::bytes::{damaged, read, u16_at, u32_at};
 use crate::disk::source::{ReadError, Source};
 use std::ops::Range;
 
-/// No cluster has this number or a larger one: with FAT32 these are marks.
+/// Upper bound of cluster numbers: from here on, FAT32 values are markers.
 pub(super) const LAST_CLUSTER: u32 = 0x0fff_fff0;
 /// FAT32 uses 28 bits of an entry.
 const BITS_28: u32 = 0x0fff_ffff;
-/// Ends a chain, in any width.
+/// End-of-chain marker, for any width.
 pub(super) const END: u32 = BITS_28;
 
-/// What follows a cluster.
+/// The decoded table entry of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Free,
     Cluster(u32),
     End,
-    /// The cluster cannot be used.
+    /// The cluster is marked as bad.
     Bad,
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
     width: Width,
-    /// The first copy, as far as there are clusters.
+    /// The first copy, cut off after the last cluster's entry.
     bytes: Vec<u8>,
 }
 
@@ -38,14 +38,14 @@ impl Table {
             Width::Bits32 => entries * 4,
         };
         let place = &boot.tables[0];
-        // An odd last entry of 12 bits needs no third byte.
+        // The last 12-bit entry may end before its third byte.
         let there = length.min(place.end - place.start);
         let mut bytes = read(source, place.start, there as usize)?;
         bytes.resize(length as usize, 0);
         Ok(Table { width: boot.width, bytes })
     }
 
-    /// The entry's bits, without those that FAT32 leaves alone.
+    /// The entry's bits, without the reserved ones of FAT32.
     fn raw(&self, cluster: u32) -> u32 {
         let cluster = cluster as usize;
         match self.width {
@@ -58,7 +58,8 @@ impl Table {
         }
     }
 
-    /// Which one follows a cluster that there is; 0 makes it free. Bits that FAT32 leaves alone stay.
+    /// Sets the entry of a cluster, whose number must be valid; 0 marks it as free. The reserved bits of FAT32 are
+    /// preserved.
     pub(super) fn set(&mut self, cluster: u32, value: u32) {
         let at = cluster as usize;
         match self.width {
@@ -76,14 +77,14 @@ impl Table {
         }
     }
 
-    /// As each copy begins.
+    /// The bytes at the start of each copy.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// There must be a cluster of this number.
+    /// The entry of a cluster, whose number must be valid.
     pub(super) fn next(&self, cluster: u32) -> Next {
-        // Of 2^width values the last eight end a chain, and the one before them marks a bad cluster.
+        // The highest eight values end a chain; the value below them marks a bad cluster.
         let last = match self.width {
             Width::Bits12 => 0xfff,
             Width::Bits16 => 0xffff,
@@ -97,7 +98,7 @@ impl Table {
         }
     }
 
-    /// Whether entry 1 has the mark of good order, which FAT12 does not have.
+    /// Whether entry 1 has the clean-shutdown bit set. FAT12 does not have it.
     pub(super) fn is_marked_clean(&self) -> bool {
         match self.width {
             Width::Bits12 => true,
@@ -106,7 +107,7 @@ impl Table {
         }
     }
 
-    /// Runs of clusters of which the test holds, as cluster numbers.
+    /// Runs of cluster numbers whose entry passes the test.
     pub(super) fn runs(&self, boot: &Boot, test: impl Fn(Next) -> bool) -> Vec<Range<u32>> {
         let mut runs: Vec<Range<u32>> = Vec::new();
         for cluster in
@@ -121,7 +122,7 @@ impl Table {
     }
 }
 
-/// Which clusters have been seen in a chain; none may be in two.
+/// Clusters that were already seen in a chain. A cluster must not be in two chains.
 #[derive(Debug)]
 pub(super) struct Seen(Vec<bool>);
 
@@ -131,7 +132,7 @@ impl Seen {
     }
 }
 
-/// The runs of a chain of clusters, in its order. `owner` is for messages.
+/// The runs of a cluster chain, in order. `owner` is for error messages.
 pub(super) fn chain(
     boot: &Boot,
     table: &Table,
@@ -144,7 +145,7 @@ pub(super) fn chain(
     loop {
         let fault = |problem: String| damaged(format!("chain of {owner}"), boot.tables[0].start, problem);
         if !boot.has_cluster(cluster) {
-            return Err(fault(format!("there is no cluster {cluster}")));
+            return Err(fault(format!("cluster {cluster} does not exist")));
         }
         let was_seen = &mut seen.0[(cluster - FIRST_CLUSTER) as usize];
         if std::mem::replace(was_seen, true) {
@@ -157,7 +158,7 @@ pub(super) fn chain(
         match table.next(cluster) {
             Next::Cluster(next) => cluster = next,
             Next::End => return Ok(runs),
-            Next::Free | Next::Bad => return Err(fault(format!("cluster {cluster} is free or bad"))),
+            Next::Free | Next::Bad => return Err(fault(format!("cluster {cluster} is marked free or bad"))),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Putting a tree into a FAT filesystem: an empty one that mkfs.vfat has just made, or one that holds something already.
+//! Writes a tree into a FAT filesystem: an empty one from mkfs.vfat, or one with existing files.
 //!
-//! Everything is decided before the first byte is written: what cannot be held, whether it fits, which clusters each file and
-//! directory gets, and what every directory says. Files get their clusters in the order of the tree, from the first free ones on, so
-//! that the same tree gives the same bytes.
+//! Everything is decided before the first byte is written: whether all nodes can be stored, whether they fit, the
+//! clusters of each file and directory, and all directory entries. Clusters are allocated in the order of the tree,
+//! starting with the first free one, so that the same tree results in the same bytes.
 
 mod holds;
 
@@ -23,21 +23,21 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes that are copied at once.
+/// Copy buffer in bytes.
 const BUFFER: usize = 1 << 20;
 const ENTRY: usize = ENTRY_SIZE as usize;
-/// Entries of a directory. Source: fatgen103, "FAT Directory Structure": 2 MiB.
+/// Most entries of a directory. Source: fatgen103, "FAT Directory Structure": 2 MiB.
 const MOST_ENTRIES: usize = 65_536;
-/// Attributes of a file that was written and not saved elsewhere.
+/// Archive attribute: set on every file that was written and not backed up.
 const ARCHIVE: u8 = 0x20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// From the filesystem's root.
+    /// Path from the filesystem's root.
     #[error("vfat cannot store `{path}`: {problem}")]
     Node { path: String, problem: String },
-    /// In bytes.
-    #[error("it needs {need} bytes, {have} are free")]
+    /// Sizes in bytes.
+    #[error("{need} bytes needed, {have} bytes free")]
     Full { need: u64, have: u64 },
     #[error("could not read `{}`", path.display())]
     Host {
@@ -45,14 +45,14 @@ pub enum WriteError {
         #[source]
         error: io::Error,
     },
-    #[error("what is there cannot be read")]
+    #[error("could not read the existing filesystem")]
     Read(#[from] ReadError),
-    #[error("could not write")]
+    #[error("could not write the filesystem")]
     Image(#[source] io::Error),
 }
 
-/// Puts the tree into the filesystem. What has the same name there is replaced. `is_blank`: clusters that are free read as
-/// zeros.
+/// Writes the tree into the filesystem. Files with the same name are replaced. `is_blank`: free clusters are known to
+/// read as zeros.
 pub fn fill(window: &Window, scan: &Scan, is_blank: bool) -> Result<(), WriteError> {
     let boot = Boot::read(window)?;
     let table = Table::read(window, &boot)?;
@@ -62,16 +62,16 @@ pub fn fill(window: &Window, scan: &Scan, is_blank: bool) -> Result<(), WriteErr
     writer.write(is_blank)
 }
 
-/// Where a directory lies.
+/// Where a directory is stored.
 #[derive(Clone, Debug)]
 enum Place {
-    /// Of FAT12 and FAT16, which cannot grow.
+    /// The fixed root directory of FAT12 and FAT16, which cannot grow.
     Root,
     Clusters(Vec<Range<u32>>),
 }
 
 impl Place {
-    /// As entries name it, the root as 0.
+    /// The first cluster as entries refer to it; 0 for the root.
     fn first_cluster(&self) -> u32 {
         match self {
             Place::Root => 0,
@@ -85,13 +85,13 @@ struct Writer<'a> {
     scan: &'a Scan,
     boot: Boot,
     table: Table,
-    /// All clusters before it are taken.
+    /// All clusters before this one are allocated.
     next: u32,
     directories: Vec<(Place, Vec<u8>)>,
     files: Vec<(NodeId, Vec<Range<u32>>)>,
 }
 
-/// What a directory has already: entries of one name.
+/// An existing file or directory: all entries of one name.
 struct Old {
     entries: Vec<u8>,
     short: [u8; 11],
@@ -99,12 +99,12 @@ struct Old {
     first_cluster: u32,
 }
 
-/// A directory whose entries are to be decided.
+/// A directory whose entries are not planned yet.
 struct Waiting {
     node: NodeId,
     path: String,
     place: Place,
-    /// That of the directory above, as `..` names it.
+    /// First cluster of the parent directory, as stored in `..`.
     parent: u32,
     is_new: bool,
 }
@@ -130,10 +130,10 @@ impl Writer<'_> {
     ) -> Result<(), WriteError> {
         let scan = self.scan;
         let Body::Directory(children) = &scan.tree.nodes[directory.node].body else {
-            unreachable!("only directories wait")
+            unreachable!("only directories are queued")
         };
         let is_root = directory.node == ROOT;
-        // `..` of a directory in the root is 0, also where the root has a cluster.
+        // `..` of a directory in the root is 0, even if the root has a cluster.
         let own = if is_root { 0 } else { directory.place.first_cluster() };
         let mut bytes = Vec::new();
         let mut old = BTreeMap::new();
@@ -162,7 +162,7 @@ impl Writer<'_> {
                         continue;
                     }
                     (false, false) => {
-                        let gone = old.remove(&new_name::folded(name)).expect("it was just found");
+                        let gone = old.remove(&new_name::folded(name)).expect("found above");
                         self.free(gone.first_cluster, &path)?;
                     }
                     (true, false) => return Err(cannot("a file with this name already exists".to_owned())),
@@ -172,7 +172,7 @@ impl Writer<'_> {
                 }
             }
             let Some(short) = short_names.give(name) else {
-                return Err(cannot("no short name (8.3) is left for it".to_owned()));
+                return Err(cannot("no unused short name (8.3) is left".to_owned()));
             };
             added.extend(new_name::long_entries(name, &short).concat());
             added.extend(self.child(*child, path, own, &short, waiting)?);
@@ -187,7 +187,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Allocates a new file or directory, and gives its entry.
+    /// Allocates a new file or directory, and returns its entry.
     fn child(
         &mut self,
         id: NodeId,
@@ -215,7 +215,7 @@ impl Writer<'_> {
         Ok(entry(short, ARCHIVE, first, size, node.modified))
     }
 
-    /// Gives a directory clusters for so many bytes.
+    /// Extends a directory to `length` bytes.
     fn lengthen(&mut self, directory: &mut Waiting, length: usize) -> Result<(), WriteError> {
         let path = format!("{}/", directory.path);
         let cannot = |problem: String| WriteError::Node { path, problem };
@@ -250,7 +250,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Bytes of a new directory, at most.
+    /// Upper bound for the size of a new directory, in bytes.
     fn length_of(&self, directory: NodeId) -> u64 {
         let Body::Directory(children) = &self.scan.tree.nodes[directory].body else { return 0 };
         let entries = |name: &Vec<u8>| new_name::entries(&String::from_utf8_lossy(name)) as u64;
@@ -261,7 +261,7 @@ impl Writer<'_> {
         u32::try_from(bytes.div_ceil(self.boot.cluster_size)).unwrap_or(u32::MAX)
     }
 
-    /// A directory's bytes before the names, and the names by what vfat takes for the same.
+    /// A directory's bytes before the names, and its existing names by their case-folded form.
     fn old(&self, directory: &Waiting) -> Result<(Vec<u8>, BTreeMap<String, Old>), WriteError> {
         let places = match &directory.place {
             Place::Root => vec![self.boot.root.clone()],
@@ -297,7 +297,7 @@ impl Writer<'_> {
                     let high = if self.boot.width == Width::Bits32 { &entry[20..22] } else { &[0, 0] };
                     let old = Old {
                         entries,
-                        short: entry[..11].try_into().expect("it is 11 bytes"),
+                        short: entry[..11].try_into().expect("slice of 11 bytes"),
                         is_directory: attributes & directory::DIRECTORY != 0,
                         first_cluster: u32_at(&[entry[26], entry[27], high[0], high[1]], 0),
                     };
@@ -322,7 +322,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// A chain of so many clusters.
+    /// Allocates a chain of `count` clusters.
     fn allocate(&mut self, count: u32) -> Result<Vec<Range<u32>>, WriteError> {
         let mut runs: Vec<Range<u32>> = Vec::new();
         let mut found = 0;
@@ -367,7 +367,7 @@ impl Writer<'_> {
         start..start + u64::from(run.end - run.start) * self.boot.cluster_size
     }
 
-    /// Content first, the tables last: what is cut short leaves what was there.
+    /// Writes contents first and the tables last, so that an interrupted write leaves the previous state.
     fn write(&self, is_blank: bool) -> Result<(), WriteError> {
         for (node, runs) in &self.files {
             self.write_file(*node, runs, is_blank)?;
@@ -397,7 +397,7 @@ impl Writer<'_> {
         self.window.file.write_all_at(bytes, self.window.offset + at).map_err(WriteError::Image)
     }
 
-    /// How much is free, and where to look first. Source: fatgen103, "FAT32 FSInfo Sector Structure".
+    /// Writes the number of free clusters and the next free one. Source: fatgen103, "FAT32 FSInfo Sector Structure".
     fn write_hints(&self) -> Result<(), WriteError> {
         const SIGNATURES: [(usize, u32); 2] = [(0, 0x4161_5252), (484, 0x6141_7272)];
         if self.boot.info_sector == 0 {
@@ -448,7 +448,7 @@ impl Writer<'_> {
     }
 }
 
-/// The parts of extents in a range of the file.
+/// The parts of extents inside a range of the file.
 fn within<'e>(extents: &'e [Extent], range: &'e Range<u64>) -> impl Iterator<Item = Range<u64>> + 'e {
     extents
         .iter()
@@ -473,7 +473,7 @@ impl Host<'_> {
     }
 }
 
-/// A short entry. All times are the last change's.
+/// A short entry. All timestamps are the modification time.
 fn entry(short: &[u8; 11], attributes: u8, first_cluster: u32, size: u32, modified: Time) -> [u8; ENTRY] {
     let mut entry = [0; ENTRY];
     let (day, of_day, hundredths) = encoded(modified);

@@ -1,8 +1,8 @@
-//! From a passphrase to the key that encrypts a keyslot: Argon2 (RFC 9106) and PBKDF2 (RFC 8018).
+//! Derives the key of a keyslot from a passphrase: Argon2 (RFC 9106) and PBKDF2 (RFC 8018).
 //!
-//! What is written keeps to cryptsetup's limits, so that all of its tools accept it. What is read may be cheaper, but
-//! not dearer: these limits bound what a damaged or hostile header makes this program do. Source of the limits:
-//! cryptsetup 2.6.1, `lib/utils_pbkdf.c` and `lib/crypto_backend/pbkdf_check.c`.
+//! New headers stay within cryptsetup's limits, so that all of its tools accept them. Existing headers may use cheaper
+//! parameters, but not more expensive ones: the limits bound the work that a damaged or hostile header can cause.
+//! Source of the limits: cryptsetup 2.6.1, `lib/utils_pbkdf.c` and `lib/crypto_backend/pbkdf_check.c`.
 
 use super::parameters::LuksError;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -10,25 +10,25 @@ use sha2::{Sha256, Sha512};
 use std::ops::RangeInclusive;
 use zeroize::Zeroizing;
 
-/// `cryptsetup open` takes fewer passes; `cryptsetup reencrypt` refuses a keyslot that has them.
+/// `cryptsetup open` accepts fewer passes, but `cryptsetup reencrypt` rejects such a keyslot.
 const TIME: RangeInclusive<u64> = 4..=u32::MAX as u64;
 const MEMORY_KIB: RangeInclusive<u64> = 32..=1 << 20;
 const LANES: RangeInclusive<u64> = 1..=4;
-/// Memory in KiB times passes, about ten seconds of one processor; not cryptsetup's, which takes what its host does in two seconds with
-/// four.
+/// Memory in KiB times passes: at most about ten seconds of one processor. This is not cryptsetup's limit, which is
+/// what the host computes in two seconds with four processors.
 const WORK_KIB: RangeInclusive<u64> = 1..=12 << 20;
-/// The least is that of NIST SP 800-132, the most about ten seconds of one processor.
+/// The minimum is that of NIST SP 800-132; the maximum takes about ten seconds of one processor.
 const ITERATIONS: RangeInclusive<u64> = 1000..=1 << 25;
-/// What all keyslots of a header may take together for one passphrase, in the unit of [`KeyDerivation::work`].
+/// Limit for all keyslots of a header together, per passphrase, in the unit of [`KeyDerivation::work`].
 pub(super) const MOST_WORK: u64 = 16 << 20;
 
-/// How a passphrase becomes a key, without the salt.
+/// The key derivation function and its costs, without the salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyDerivation {
     Argon2id(Argon2Cost),
-    /// What cryptsetup 2.0 wrote; take [`Self::Argon2id`] for new ones.
+    /// The default of cryptsetup 2.0. Use [`Self::Argon2id`] for new volumes.
     Argon2i(Argon2Cost),
-    /// The only one that GRUB 2.06, which Debian 12 has, can open.
+    /// The only function that GRUB 2.06 (Debian 12) supports.
     Pbkdf2 {
         hash: Hash,
         iterations: u32,
@@ -64,14 +64,14 @@ impl Hash {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DerivationError {
-    #[error("there is no memory for argon2's {memory_kib} KiB")]
+    #[error("not enough memory for argon2: {memory_kib} KiB needed")]
     Memory { memory_kib: u32 },
-    #[error("argon2 does not take its parameters: {0}")]
+    #[error("invalid argon2 parameters: {0}")]
     Argon2(String),
 }
 
 impl KeyDerivation {
-    /// As the header names it.
+    /// The name in the header.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Argon2id(_) => "argon2id",
@@ -80,12 +80,12 @@ impl KeyDerivation {
         }
     }
 
-    /// Whether it is fit to be written.
+    /// Checks the limits for new headers.
     pub(super) fn check_new(&self) -> Result<(), LuksError> {
         self.check(|range| range)
     }
 
-    /// Whether it can be carried out.
+    /// Checks the limits for existing headers.
     pub(super) fn check_read(&self) -> Result<(), LuksError> {
         self.check(|range| 1..=*range.end())
     }
@@ -116,16 +116,16 @@ impl KeyDerivation {
         }
     }
 
-    /// How long it takes, in KiB that are filled once.
+    /// The amount of work, in KiB of memory filled once.
     pub(super) fn work(&self) -> u64 {
         match self {
             Self::Argon2id(cost) | Self::Argon2i(cost) => u64::from(cost.time) * u64::from(cost.memory_kib),
-            // As long as the limits of both say.
+            // Scaled so that the maximum of PBKDF2 counts as much as the maximum of Argon2.
             Self::Pbkdf2 { iterations, .. } => u64::from(*iterations) * WORK_KIB.end() / ITERATIONS.end(),
         }
     }
 
-    /// A key of `size` bytes. [`Self::check_new`] or [`Self::check_read`] comes first.
+    /// Derives a key of `size` bytes. Call [`Self::check_new`] or [`Self::check_read`] first.
     pub(super) fn derive(
         &self,
         passphrase: &[u8],
@@ -150,10 +150,10 @@ impl Argon2Cost {
         salt: &[u8],
         key: &mut [u8],
     ) -> Result<(), DerivationError> {
-        let refused = |error: argon2::Error| DerivationError::Argon2(error.to_string());
+        let rejected = |error: argon2::Error| DerivationError::Argon2(error.to_string());
         let parameters =
-            Params::new(self.memory_kib, self.time, self.lanes, Some(key.len())).map_err(refused)?;
-        // Own memory rather than the crate's, which would be given back with the key's makings in it.
+            Params::new(self.memory_kib, self.time, self.lanes, Some(key.len())).map_err(rejected)?;
+        // Memory owned here is zeroed on release; the crate's own would be freed with key material in it.
         let mut memory = Zeroizing::new(Vec::new());
         let count = parameters.block_count();
         memory
@@ -162,7 +162,7 @@ impl Argon2Cost {
         memory.resize(count, Block::new());
         Argon2::new(algorithm, Version::V0x13, parameters)
             .hash_password_into_with_memory(passphrase, salt, key, memory.as_mut_slice())
-            .map_err(refused)
+            .map_err(rejected)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From a filesystem in a file to the data of a volume.
+//! Encrypts a filesystem in a file into the data area of a volume.
 
 use super::key::VolumeKey;
 use super::xts::{TWEAK_UNIT, Xts};
@@ -9,15 +9,15 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 
-/// What a thread reads, encrypts and writes at once, in bytes. A multiple of both sector sizes.
+/// Bytes that a thread reads, encrypts and writes at a time. A multiple of both sector sizes.
 const CHUNK: u64 = 1 << 20;
 
-/// Enciphers `ranges` of `from`, bytes, sorted, each widened to whole sectors, into `to`, `to_offset` bytes further on
-/// (where the data of the volume starts). Holes are zeros, and encrypted like these. What is in no range is not
-/// written: `to` keeps what is there, which deciphers to noise.
+/// Encrypts `ranges` of `from` (bytes, sorted, each widened to whole sectors) into `to`, shifted by `to_offset`, where
+/// the data of the volume starts. Holes are encrypted as zeros. Bytes outside the ranges are not written: `to` keeps
+/// its contents there, which decrypt to noise.
 ///
-/// A file that is no whole number of sectors long is refused, and so are ranges beyond its end: its last sector would
-/// reach further than what was planned for it.
+/// Files that are not a whole number of sectors long and ranges beyond the end are rejected, since the last sector
+/// would reach beyond the planned area.
 pub fn encrypt(
     from: &File,
     to: &File,
@@ -27,7 +27,8 @@ pub fn encrypt(
     sector_size: SectorSize,
 ) -> io::Result<()> {
     let ranges = whole_sectors(ranges, sector_size, from.metadata()?.len())?;
-    let cipher = Xts::new(key.bytes()).ok_or_else(|| invalid("the key fits no cipher".into()))?;
+    let cipher =
+        Xts::new(key.bytes()).ok_or_else(|| invalid("the key size does not fit any cipher".into()))?;
     let chunks = Mutex::new(ranges.iter().flat_map(chunks));
     let next = || chunks.lock().expect("no thread panics while it holds the lock").next();
     let work = || {
@@ -39,7 +40,7 @@ pub fn encrypt(
                 to.write_all_at(bytes, to_offset + chunk.start)
             });
             if done.is_err() {
-                // The others need not go on.
+                // Let the other threads stop early.
                 while next().is_some() {}
                 return done;
             }
@@ -62,20 +63,22 @@ fn chunks(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
 fn whole_sectors(ranges: &[Range<u64>], sector_size: SectorSize, length: u64) -> io::Result<Vec<Range<u64>>> {
     let sector = sector_size.bytes();
     if !length.is_multiple_of(sector) {
-        return Err(invalid(format!("the file has {length} bytes, which are no whole sectors of {sector}")));
+        return Err(invalid(format!(
+            "the file size of {length} bytes is not a multiple of the sector size of {sector} bytes"
+        )));
     }
     let mut whole: Vec<Range<u64>> = Vec::new();
     let mut last_start = 0;
     for range in ranges {
         if range.start < last_start || range.end < range.start || range.end > length {
-            return Err(invalid(format!("the range {range:?} is out of order, or beyond {length} bytes")));
+            return Err(invalid(format!("the range {range:?} is out of order or beyond {length} bytes")));
         }
         last_start = range.start;
         if range.is_empty() {
             continue;
         }
         let start = range.start / sector * sector;
-        // No further than the file's end, which is a sector's.
+        // Not beyond the file's end, which is the end of a sector.
         let end = range.end.next_multiple_of(sector);
         match whole.last_mut() {
             Some(previous) if previous.end >= start => previous.end = previous.end.max(end),
@@ -98,7 +101,7 @@ mod tests {
         VolumeKey::random(&mut seeded(b"encrypt"))
     }
 
-    /// Bytes that nothing else writes, so that what stays untouched can be seen.
+    /// Initial bytes of the output, which make untouched areas visible.
     const BEFORE: u8 = 0xee;
 
     fn file(bytes: &[u8]) -> File {
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_out_of_order_or_beyond_the_end_are_refused() {
+    fn ranges_out_of_order_or_beyond_the_end_are_rejected() {
         let backwards = Range { start: 9, end: 8 };
         let beyond = [8193, u64::MAX].map(|end| vec![Range { start: 0, end }]);
         for ranges in [vec![600..700, 0..10], Vec::from([backwards])].into_iter().chain(beyond) {
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_enciphered_like_zeros() {
+    fn holes_are_encrypted_as_zeros() {
         let hole = tempfile::tempfile().unwrap();
         hole.set_len(8192).unwrap();
         let (of_hole, of_zeros) = (file(&[BEFORE; 8192]), file(&[BEFORE; 8192]));
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_is_told() {
+    fn failed_writes_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("to"), "").unwrap();
         let read_only = File::open(directory.path().join("to")).unwrap();

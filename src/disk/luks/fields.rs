@@ -1,16 +1,16 @@
-//! Walking through the header's JSON, so that whatever is missing or wrong is named by its path.
+//! Accessors for the header's JSON. Errors name the path of the missing or invalid field.
 
 use crate::disk::source::ReadError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-/// A value of the JSON text and how one came to it.
+/// A JSON value and its path.
 pub(super) struct Field<'a> {
     value: &'a Value,
-    /// Names joined by full stops, such as `keyslots.0.kdf.time`.
+    /// Names joined by dots, such as `keyslots.0.kdf.time`.
     path: String,
-    /// Of the JSON area, bytes from the partition's start.
+    /// Offset of the JSON area, in bytes from the partition's start.
     at: u64,
 }
 
@@ -25,7 +25,7 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Result<Self, ReadError> {
-        self.optional(name).ok_or_else(|| self.child(name, self.value).wrong("it is missing"))
+        self.optional(name).ok_or_else(|| self.child(name, self.value).wrong("missing"))
     }
 
     fn child(&self, name: &str, value: &'a Value) -> Self {
@@ -35,11 +35,11 @@ impl<'a> Field<'a> {
 
     /// The members of an object whose names are numbers.
     pub(super) fn numbered(&self) -> Result<Vec<(u32, Self)>, ReadError> {
-        let members = self.value.as_object().ok_or_else(|| self.wrong("it is no object"))?;
+        let members = self.value.as_object().ok_or_else(|| self.wrong("not an object"))?;
         let mut numbered = Vec::new();
         for (name, value) in members {
             let field = self.child(name, value);
-            let number = name.parse().map_err(|_| field.wrong("its name is no number"))?;
+            let number = name.parse().map_err(|_| field.wrong("the name is not a number"))?;
             numbered.push((number, field));
         }
         numbered.sort_by_key(|(number, _)| *number);
@@ -47,28 +47,28 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn list(&self) -> Result<Vec<Self>, ReadError> {
-        let values = self.value.as_array().ok_or_else(|| self.wrong("it is no list"))?;
+        let values = self.value.as_array().ok_or_else(|| self.wrong("not an array"))?;
         Ok(values.iter().enumerate().map(|(index, value)| self.child(&index.to_string(), value)).collect())
     }
 
     pub(super) fn text(&self) -> Result<&'a str, ReadError> {
-        self.value.as_str().ok_or_else(|| self.wrong("it is no text"))
+        self.value.as_str().ok_or_else(|| self.wrong("not a string"))
     }
 
     /// Numbers of up to 32 bits are JSON numbers.
     pub(super) fn number(&self) -> Result<u32, ReadError> {
         let number = self.value.as_u64().and_then(|number| u32::try_from(number).ok());
-        number.ok_or_else(|| self.wrong("it is no number of 32 bits"))
+        number.ok_or_else(|| self.wrong("not a 32-bit number"))
     }
 
-    /// Numbers of 64 bits are texts, since not every JSON reader can tell them apart.
+    /// Numbers of 64 bits are strings, since not every JSON parser keeps their precision.
     pub(super) fn long(&self) -> Result<u64, ReadError> {
         let text = self.text()?;
-        text.parse().map_err(|_| self.wrong("it is no decimal number of 64 bits"))
+        text.parse().map_err(|_| self.wrong("not a decimal 64-bit number"))
     }
 
     pub(super) fn base64(&self) -> Result<Vec<u8>, ReadError> {
-        STANDARD.decode(self.text()?).map_err(|_| self.wrong("it is not in base64"))
+        STANDARD.decode(self.text()?).map_err(|_| self.wrong("not valid base64"))
     }
 
     pub(super) fn wrong(&self, problem: impl Into<String>) -> ReadError {
@@ -76,10 +76,7 @@ impl<'a> Field<'a> {
     }
 
     pub(super) fn unsupported(&self, what: &str) -> ReadError {
-        ReadError::Unsupported(format!(
-            "`{}` of the LUKS2 JSON area is {what}, which is not known",
-            self.path
-        ))
+        ReadError::Unsupported(format!("`{}` of the LUKS2 JSON area is not supported: {what}", self.path))
     }
 }
 

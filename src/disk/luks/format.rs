@@ -1,4 +1,4 @@
-//! Making the header of a new volume.
+//! Creates the header of a new volume.
 
 use super::derivation::{Hash, KeyDerivation};
 use super::entropy::Entropy;
@@ -14,36 +14,36 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-/// Where the data starts, bytes from the partition's start: what cryptsetup takes unless told otherwise.
+/// Start of the data, in bytes from the partition's start: cryptsetup's default.
 pub const DATA_OFFSET: u64 = LUKS_DATA_OFFSET.0;
 
-/// Of the only keyslot's encrypted stripes, bytes from the partition's start.
+/// Start of the only keyslot's area, in bytes from the partition's start.
 const KEYSLOT_OFFSET: usize = 2 * HEADER_SIZE;
 
-/// As much as the stripes need, in whole units of 4096 bytes.
+/// Size of the stripes, rounded up to 4096 bytes.
 const KEYSLOT_SIZE: usize = (KEY_SIZE * STRIPES).next_multiple_of(4096);
 
-/// Salts and the digest, in bytes, as in cryptsetup.
+/// Size of the salts of keyslot and digest in bytes, as in cryptsetup.
 const JSON_SALT_SIZE: usize = 32;
 
-/// The least of NIST SP 800-132, and what cryptsetup takes when it does not measure: the volume key is random, so
-/// that a slower digest would not make it harder to guess.
+/// The minimum of NIST SP 800-132, and cryptsetup's value when it does not benchmark. The volume key is random, so a
+/// slower digest would not make it harder to guess.
 const DIGEST_ITERATIONS: u32 = 1000;
 
-/// What [`format`] makes.
+/// The result of [`format`].
 #[derive(Debug)]
 pub struct Volume {
-    /// The partition's first bytes. What follows up to [`DATA_OFFSET`] is zeros, and on a used block device must be
-    /// made so: it may hold keyslots of an older header.
+    /// The first bytes of the partition. The rest up to [`DATA_OFFSET`] must be zeros; on a used block device it must
+    /// be zeroed, since it may hold keyslots of an older header.
     pub header: Vec<u8>,
     pub key: VolumeKey,
 }
 
-/// A new volume with one keyslot, which the passphrase opens; the bytes are taken as they are, so that a line feed at
-/// a file's end is for the caller to cut off.
+/// Creates a volume with one keyslot for the passphrase. The passphrase is used as it is: callers remove a line feed at
+/// the end of a file.
 ///
-/// What is taken from `entropy`, in this order: the volume key, the salts of keyslot, digest, primary and secondary
-/// header, and the stripes.
+/// Reads from `entropy`, in this order: the volume key, the salts of keyslot, digest, primary and secondary header, and
+/// the stripes.
 pub fn format(
     parameters: &Parameters,
     passphrase: &[u8],
@@ -59,7 +59,7 @@ pub fn format(
     let primary_salt: [u8; SALT_SIZE] = random(entropy);
     let secondary_salt: [u8; SALT_SIZE] = random(entropy);
     let digest = key.digest(Hash::Sha256, &digest_salt, DIGEST_ITERATIONS, JSON_SALT_SIZE);
-    let stripes = enciphered_stripes(&key, parameters, passphrase, &keyslot_salt, entropy)?;
+    let stripes = encrypted_stripes(&key, parameters, passphrase, &keyslot_salt, entropy)?;
     let metadata = json!({
         "keyslots": { "0": keyslot(&parameters.key_derivation, &keyslot_salt) },
         "tokens": {},
@@ -92,7 +92,7 @@ pub fn format(
     Ok(Volume { header: bytes, key })
 }
 
-fn enciphered_stripes(
+fn encrypted_stripes(
     key: &VolumeKey,
     parameters: &Parameters,
     passphrase: &[u8],
@@ -102,7 +102,8 @@ fn enciphered_stripes(
     let derived = parameters.key_derivation.derive(passphrase, salt, KEY_SIZE)?;
     let cipher = Xts::new(&derived).expect("AES-256 in XTS takes 64 bytes");
     let mut stripes = split(key.bytes(), Hash::Sha256, entropy);
-    // A keyslot's sectors count from its own start, and have 512 bytes whatever the data's have.
+    // The sectors of a keyslot are numbered from its own start and have 512 bytes, independent of the data's sector
+    // size.
     cipher.encrypt(&mut stripes, 0, SectorSize::B512);
     Ok(stripes)
 }

@@ -1,4 +1,4 @@
-//! The binary header: 4096 bytes in front of each of the two JSON areas, with the checksum of both.
+//! The binary headers: 4096 bytes before each of the two JSON areas, with a checksum of both.
 //!
 //! Source: LUKS2 On-Disk Format Specification 1.1.1, section 2. Numbers are big-endian.
 
@@ -8,16 +8,16 @@ use sha2::{Digest, Sha256};
 use std::ops::Range;
 use uuid::Uuid;
 
-/// Of a binary header, in bytes; its JSON area follows.
+/// Size of a binary header in bytes; its JSON area follows.
 pub(super) const BINARY_SIZE: usize = 4096;
 
-/// Of a binary header and its JSON area, in bytes, as cryptsetup makes them unless told otherwise.
+/// Size of a binary header with its JSON area in bytes: cryptsetup's default.
 pub(super) const HEADER_SIZE: usize = 16_384;
 
-/// The sizes that the format knows, in bytes: 16 KiB to 4 MiB by powers of two.
+/// The sizes that the format allows, in bytes: powers of two from 16 KiB to 4 MiB.
 const HEADER_SIZES: Range<u64> = HEADER_SIZE as u64..(4 << 20) + 1;
 
-/// Of the label's place, in bytes, with the NUL that ends it.
+/// Size of the label field in bytes, with the terminating NUL.
 pub(super) const LABEL_SIZE: usize = LABEL.end - LABEL.start;
 
 pub(super) const SALT_SIZE: usize = SALT.end - SALT.start;
@@ -42,7 +42,7 @@ const CHECKSUM: Range<usize> = 448..512;
 pub(super) enum Place {
     /// At the partition's start.
     Primary,
-    /// Right after the primary one's JSON area.
+    /// Directly after the primary header's JSON area.
     Secondary,
 }
 
@@ -62,22 +62,22 @@ impl Place {
     }
 }
 
-/// What both headers say.
+/// The contents of both headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Of each of the two with its JSON area, in bytes.
+    /// Size of each header with its JSON area, in bytes.
     pub size: u64,
-    /// How often it was written; the two differ after an interrupted change.
+    /// Sequence number: incremented at each update. The two headers differ after an interrupted update.
     pub sequence: u64,
     pub label: String,
     pub subsystem: String,
     pub uuid: Uuid,
-    /// Without the NULs that fill its area.
+    /// Without the NULs that fill the area.
     pub json: Vec<u8>,
 }
 
 impl Header {
-    /// [`Self::size`] bytes. `json` fits, with one byte to spare.
+    /// Encodes [`Self::size`] bytes. `json` must leave at least one byte of its area free.
     pub(super) fn encode(&self, place: Place, salt: &[u8; SALT_SIZE]) -> Vec<u8> {
         let size = self.size as usize;
         assert!(BINARY_SIZE + self.json.len() < size, "the JSON fits its area");
@@ -102,7 +102,7 @@ impl Header {
         bytes
     }
 
-    /// The header `at` bytes after the start.
+    /// Reads the header at byte `at`.
     pub(super) fn read(source: &dyn Source, place: Place, at: u64) -> Result<Self, ReadError> {
         let failed = |error| ReadError::Io { at, error };
         let mut bytes = vec![0; BINARY_SIZE];
@@ -115,26 +115,26 @@ impl Header {
         check_checksum(&bytes, &wrong)?;
         let text = |field: Range<usize>| -> Result<String, ReadError> {
             let text = std::str::from_utf8(until_nul(&bytes[field.clone()]))
-                .map_err(|_| wrong(&field, "it is no UTF-8 text".into()))?;
+                .map_err(|_| wrong(&field, "not valid UTF-8".into()))?;
             Ok(text.into())
         };
         let uuid = text(UUID)?;
         let json = until_nul(&bytes[BINARY_SIZE..]);
         if json.len() == bytes.len() - BINARY_SIZE {
-            return Err(wrong(&(BINARY_SIZE..bytes.len()), "no NUL ends the JSON text".into()));
+            return Err(wrong(&(BINARY_SIZE..bytes.len()), "the JSON text is not NUL-terminated".into()));
         }
         Ok(Self {
             size,
             sequence: number(&bytes, SEQUENCE),
             label: text(LABEL)?,
             subsystem: text(SUBSYSTEM)?,
-            uuid: Uuid::try_parse(&uuid).map_err(|_| wrong(&UUID, format!("{uuid:?} is no UUID")))?,
+            uuid: Uuid::try_parse(&uuid).map_err(|_| wrong(&UUID, format!("{uuid:?} is not a UUID")))?,
             json: json.to_vec(),
         })
     }
 }
 
-/// Everything that must be right before the checksum can be calculated. Gives the size that the header names.
+/// Checks everything that must be valid before the checksum can be computed. Returns the header's size.
 fn check_shape(
     bytes: &[u8],
     place: Place,
@@ -147,7 +147,7 @@ fn check_shape(
     }
     match u16::from_be_bytes([bytes[VERSION.start], bytes[VERSION.start + 1]]) {
         VERSION_NUMBER => {}
-        1 => return Err(ReadError::Unsupported("it is LUKS version 1; only version 2 is known".into())),
+        1 => return Err(ReadError::Unsupported("LUKS version 1 is not supported, only version 2".into())),
         version => return Err(wrong(&VERSION, format!("the version is {version}, expected 2"))),
     }
     let size = number(bytes, SIZE);
@@ -159,12 +159,12 @@ fn check_shape(
     }
     let offset = number(bytes, OFFSET);
     if offset != at {
-        return Err(wrong(&OFFSET, format!("the header's offset is {offset}, but it lies at {at}")));
+        return Err(wrong(&OFFSET, format!("the header's offset is {offset}, but the header is at {at}")));
     }
     let algorithm = until_nul(&bytes[ALGORITHM]);
     if algorithm != CHECKSUM_ALGORITHM.as_bytes() {
         let algorithm = algorithm.escape_ascii();
-        return Err(wrong(&ALGORITHM, format!("the checksum is called `{algorithm}`, expected `sha256`")));
+        return Err(wrong(&ALGORITHM, format!("the checksum algorithm is `{algorithm}`, expected `sha256`")));
     }
     Ok(size)
 }
@@ -182,7 +182,7 @@ fn check_checksum(bytes: &[u8], wrong: &dyn Fn(&Range<usize>, String) -> ReadErr
     Err(wrong(&CHECKSUM, format!("the checksum is {found}, expected {expected}")))
 }
 
-/// Of a header whose checksum's place is zeros.
+/// Checksum of a header whose checksum field is zeroed.
 fn checksum(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }

@@ -5,11 +5,11 @@ use super::entropy::Entropy;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// A volume's key, whichever passphrase it was found by. Zeroed when dropped, never printed.
+/// A volume key. Zeroed when dropped, never printed.
 #[derive(Clone)]
 pub struct VolumeKey(Zeroizing<Vec<u8>>);
 
-/// Two keys of AES-256, as XTS needs.
+/// XTS needs two AES-256 keys.
 pub(super) const KEY_SIZE: usize = 64;
 
 impl VolumeKey {
@@ -27,7 +27,7 @@ impl VolumeKey {
         &self.0
     }
 
-    /// What the header keeps to recognise the key.
+    /// The digest by which the header identifies the key.
     pub(super) fn digest(&self, hash: Hash, salt: &[u8], iterations: u32, size: usize) -> Vec<u8> {
         let mut digest = vec![0; size];
         pbkdf2(hash, &self.0, salt, iterations, &mut digest);

@@ -1,7 +1,7 @@
-//! What the JSON area says: keyslots, the data's segment and digests.
+//! The contents of the JSON area: keyslots, the data segment and digests.
 //!
-//! Source: LUKS2 On-Disk Format Specification 1.1.1, section 3. Tokens are ignored: they only tell other programs
-//! where a passphrase comes from. A volume that is being re-encrypted is [`ReadError::Unsupported`].
+//! Source: LUKS2 On-Disk Format Specification 1.1.1, section 3. Tokens are ignored: they only tell other programs where
+//! to get a passphrase. A volume that is being re-encrypted is [`ReadError::Unsupported`].
 
 use super::derivation::{Argon2Cost, Hash, KeyDerivation};
 use super::fields::{Field, damaged};
@@ -12,7 +12,7 @@ use crate::disk::source::ReadError;
 use crate::plan::layout::SectorSize;
 use std::ops::Range;
 
-/// As many as cryptsetup takes.
+/// cryptsetup's limit.
 const KEYSLOTS_MAX: usize = 32;
 
 /// Key sizes of `aes-xts`, in bytes.
@@ -25,37 +25,37 @@ pub(super) struct Metadata {
     pub digests: Vec<Digest>,
 }
 
-/// A passphrase's way to the volume key.
+/// A copy of the volume key, encrypted with a passphrase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyslot {
     pub number: u32,
     pub derivation: KeyDerivation,
     pub(super) salt: Vec<u8>,
-    /// Of the volume key, in bytes.
+    /// Size of the volume key in bytes.
     pub key_size: u32,
     pub(super) stripes_hash: Hash,
-    /// Of the encrypted stripes, bytes from the partition's start.
+    /// Area of the encrypted stripes, in bytes from the partition's start.
     pub(super) area: Range<u64>,
     /// Cipher of the stripes, such as `aes-xts-plain64`.
     pub cipher: String,
     pub(super) cipher_key_size: u32,
 }
 
-/// Where the data is, and how it is encrypted.
+/// The location and the encryption of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Bytes from the partition's start.
     pub offset: u64,
-    /// In bytes; `None` is up to the partition's end.
+    /// Size in bytes; `None` means up to the partition's end.
     pub size: Option<u64>,
     pub sector_size: SectorSize,
-    /// Such as `aes-xts-plain64`.
+    /// Cipher, such as `aes-xts-plain64`.
     pub cipher: String,
     /// The number of the first sector, in units of 512 bytes.
     pub(super) first_tweak: u64,
 }
 
-/// How a volume key is recognised.
+/// Identifies a volume key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Digest {
     pub keyslots: Vec<u32>,
@@ -81,9 +81,7 @@ impl Metadata {
         let keyslots = root.get("keyslots")?;
         let slots = keyslots.numbered()?;
         if slots.len() > KEYSLOTS_MAX {
-            return Err(
-                keyslots.wrong(format!("there are {} keyslots, expected no more than 32", slots.len()))
-            );
+            return Err(keyslots.wrong(format!("{} keyslots, expected at most 32", slots.len())));
         }
         let digests = root.get("digests")?.numbered()?;
         Ok(Self {
@@ -96,21 +94,21 @@ impl Metadata {
         })
     }
 
-    /// The digest that recognises the key of a keyslot.
+    /// The digest for the key of a keyslot.
     pub(super) fn digest_of(&self, keyslot: u32) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.keyslots.contains(&keyslot))
     }
 }
 
-/// Where keyslots may have their stripes, bytes from the partition's start.
+/// The area for the stripes of keyslots, in bytes from the partition's start.
 fn keyslots_area(config: &Field, header_size: u64) -> Result<Range<u64>, ReadError> {
     let json = config.get("json_size")?;
     if json.long()? != header_size - BINARY_SIZE as u64 {
-        return Err(json.wrong(format!("it is {}, but the header has {header_size} bytes", json.long()?)));
+        return Err(json.wrong(format!("is {}, but the header has {header_size} bytes", json.long()?)));
     }
     let size = config.get("keyslots_size")?;
     let start = 2 * header_size;
-    let end = start.checked_add(size.long()?).ok_or_else(|| size.wrong("it is too large"))?;
+    let end = start.checked_add(size.long()?).ok_or_else(|| size.wrong("too large"))?;
     Ok(start..end)
 }
 
@@ -121,7 +119,7 @@ fn keyslot(number: u32, field: &Field, areas: &Range<u64>) -> Result<Keyslot, Re
     expect_type(&split, "luks1")?;
     let stripes = split.get("stripes")?;
     if stripes.number()? as usize != STRIPES {
-        return Err(stripes.wrong(format!("it is {}, expected {STRIPES}", stripes.number()?)));
+        return Err(stripes.wrong(format!("is {}, expected {STRIPES}", stripes.number()?)));
     }
     let area = field.get("area")?;
     expect_type(&area, "raw")?;
@@ -130,10 +128,10 @@ fn keyslot(number: u32, field: &Field, areas: &Range<u64>) -> Result<Keyslot, Re
     let size = area.get("size")?.long()?;
     let end = place.checked_add(size).filter(|end| areas.start <= place && *end <= areas.end);
     let end = end.ok_or_else(|| {
-        area.wrong(format!("{size} bytes at {place} are outside of the keyslots' area {areas:?}"))
+        area.wrong(format!("{size} bytes at {place} are outside the keyslots area {areas:?}"))
     })?;
     if size < needed {
-        return Err(area.wrong(format!("it has {size} bytes, the key's stripes need {needed}")));
+        return Err(area.wrong(format!("has {size} bytes, but the key's stripes need {needed}")));
     }
     let (derivation, salt) = derivation(&field.get("kdf")?)?;
     Ok(Keyslot {
@@ -172,35 +170,35 @@ fn derivation(field: &Field) -> Result<(KeyDerivation, Vec<u8>), ReadError> {
 
 fn segment(segments: &Field, areas_end: u64) -> Result<Segment, ReadError> {
     let [(_, field)] = &segments.numbered()?[..] else {
-        return Err(segments.unsupported("not a single segment"));
+        return Err(segments.unsupported("more or fewer than one segment"));
     };
     expect_type(field, "crypt")?;
     if field.optional("integrity").is_some() {
-        return Err(field.unsupported("a segment with integrity"));
+        return Err(field.unsupported("a segment with integrity protection"));
     }
     let sector = field.get("sector_size")?;
     let sector_size = match sector.number()? {
         512 => SectorSize::B512,
         4096 => SectorSize::B4096,
         size @ (1024 | 2048) => return Err(sector.unsupported(&size.to_string())),
-        size => return Err(sector.wrong(format!("it is {size}, expected a power of two from 512 to 4096"))),
+        size => return Err(sector.wrong(format!("is {size}, expected a power of two from 512 to 4096"))),
     };
     let offset = field.get("offset")?;
     if offset.long()? < areas_end || !offset.long()?.is_multiple_of(sector_size.bytes()) {
         let found = offset.long()?;
-        return Err(offset.wrong(format!("it is {found}, expected whole sectors and at least {areas_end}")));
+        return Err(offset.wrong(format!("is {found}, expected whole sectors and at least {areas_end}")));
     }
     let size = field.get("size")?;
     let bytes = if size.text()? == "dynamic" { None } else { Some(size.long()?) };
     if let Some(bytes) = bytes {
         let end = offset.long()?.checked_add(bytes);
         if bytes == 0 || !bytes.is_multiple_of(sector_size.bytes()) || end.is_none() {
-            return Err(size.wrong(format!("it is {bytes}, expected whole sectors")));
+            return Err(size.wrong(format!("is {bytes}, expected a multiple of the sector size")));
         }
     }
     let tweak = field.get("iv_tweak")?;
     if !tweak.long()?.is_multiple_of(sector_size.bytes() / TWEAK_UNIT) {
-        return Err(tweak.wrong("it is not the number of a whole sector"));
+        return Err(tweak.wrong("not a multiple of the sector size"));
     }
     Ok(Segment {
         offset: offset.long()?,
@@ -215,7 +213,7 @@ fn digest(field: &Field) -> Result<Digest, ReadError> {
     expect_type(field, "pbkdf2")?;
     let mut keyslots = Vec::new();
     for keyslot in field.get("keyslots")?.list()? {
-        let number = keyslot.text()?.parse().map_err(|_| keyslot.wrong("it is no number"))?;
+        let number = keyslot.text()?.parse().map_err(|_| keyslot.wrong("not a number"))?;
         keyslots.push(number);
     }
     let hash = hash(&field.get("hash")?)?;
@@ -224,9 +222,9 @@ fn digest(field: &Field) -> Result<Digest, ReadError> {
     cost.check_read().map_err(|error| field.wrong(error.to_string()))?;
     let digest = field.get("digest")?;
     let bytes = digest.base64()?;
-    // A short one would recognise any key.
+    // A short digest would match any key.
     if !(16..=64).contains(&bytes.len()) {
-        return Err(digest.wrong(format!("it has {} bytes, expected 16 to 64", bytes.len())));
+        return Err(digest.wrong(format!("has {} bytes, expected 16 to 64", bytes.len())));
     }
     Ok(Digest { keyslots, hash, iterations, salt: field.get("salt")?.base64()?, digest: bytes })
 }

@@ -1,19 +1,19 @@
-//! Encrypted partitions: LUKS version 2, made and read in user space.
+//! Encrypted partitions: reading and writing LUKS version 2 in user space.
 //!
-//! [`format`] makes the header of a volume and its key, [`encrypt`] carries a finished filesystem into it,
-//! [`Luks`] reads both back. No device-mapper, no cryptsetup, no root. What is written is what cryptsetup 2.6 writes
-//! for `luksFormat` with its defaults: AES-256 in XTS mode, one keyslot, data 16 MiB after the partition's start.
-//! Cryptsetup, systemd-cryptsetup and (with PBKDF2) GRUB open it.
+//! [`format`] creates the header of a volume and its key, [`encrypt`] encrypts a finished filesystem into it, and
+//! [`Luks`] reads both. It needs no device-mapper, cryptsetup or root privileges. The output equals that of cryptsetup
+//! 2.6 `luksFormat` with its defaults: AES-256 in XTS mode, one keyslot, data 16 MiB after the partition's start.
+//! cryptsetup, systemd-cryptsetup and (with PBKDF2) GRUB can open it.
 //!
-//! Absent on purpose: LUKS1, changing a header, several keyslots in new ones, tokens, integrity, re-encryption, other
-//! ciphers; randomness, which comes in as an argument; repairing a header from its copy, since an image that needs it
-//! is not what was built.
+//! Not supported on purpose: LUKS1, modifying a header, several keyslots in new headers, tokens, integrity,
+//! re-encryption, other ciphers. Random bytes are passed in as an argument. A header is not repaired from its copy,
+//! since an image that needs this is not what was built.
 //!
-//! Terms: the *volume key* encrypts the data and is random. A *keyslot* holds it, encrypted by a key derived from a
-//! passphrase, and split in *stripes*. A *digest* recognises the volume key. A *segment* is where the data is. A
-//! *tweak* is the number of a sector, which makes equal sectors differ. *plain* is what a filesystem sees.
+//! Terms: the *volume key* is random and encrypts the data. A *keyslot* holds the volume key, split into *stripes* and
+//! encrypted with a key derived from a passphrase. A *digest* identifies the volume key. A *segment* is the location of
+//! the data. A *tweak* is the number of a sector, which makes equal sectors differ. *plain* is the decrypted data.
 //!
-//! Source: LUKS2 On-Disk Format Specification 1.1.1 (Milan Brož, 2022), and what cryptsetup 2.6.1 writes.
+//! Source: LUKS2 On-Disk Format Specification 1.1.1 (Milan Brož, 2022), and the output of cryptsetup 2.6.1.
 
 mod derivation;
 mod encrypt;

@@ -1,17 +1,17 @@
-//! The data of a volume as its filesystem sees it.
+//! The decrypted data of a volume.
 
 use super::xts::{TWEAK_UNIT, Xts};
 use crate::disk::source::Source;
 use crate::plan::layout::SectorSize;
 use std::io;
 
-/// Deciphers on reading. Offsets count from the data's start.
+/// Decrypts on reading. Offsets are relative to the start of the data.
 pub struct Plain<'a> {
     pub(super) source: &'a dyn Source,
     pub(super) cipher: Xts,
-    /// Of the data, bytes from the source's start.
+    /// Start of the data, in bytes from the source's start.
     pub(super) offset: u64,
-    /// In bytes, whole sectors.
+    /// Size in bytes, a multiple of the sector size.
     pub(super) size: u64,
     pub(super) sector_size: SectorSize,
     /// The number of the first sector, in units of 512 bytes.
@@ -19,7 +19,7 @@ pub struct Plain<'a> {
 }
 
 impl Plain<'_> {
-    /// Whole sectors from a sector's start.
+    /// Reads whole sectors. `at` is the start of a sector.
     fn read_sectors(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         self.source.read_at(buffer, self.offset + at)?;
         let first = self.first_tweak.wrapping_add(at / TWEAK_UNIT);
@@ -27,7 +27,7 @@ impl Plain<'_> {
         Ok(())
     }
 
-    /// A part of one sector.
+    /// Reads a part of one sector.
     fn read_part(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let skip = (at % self.sector_size.bytes()) as usize;
         let mut sector = vec![0; self.sector_size.bytes() as usize];
@@ -44,7 +44,7 @@ impl Source for Plain<'_> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let sector = self.sector_size.bytes() as usize;
-        // Up to the next sector's start, whole sectors in place, and what is left.
+        // Read up to the next sector boundary, then whole sectors in place, then the rest.
         let head = ((sector - offset as usize % sector) % sector).min(buffer.len());
         let (head, rest) = buffer.split_at_mut(head);
         let (body, tail) = rest.split_at_mut(rest.len() / sector * sector);

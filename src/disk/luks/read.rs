@@ -1,4 +1,4 @@
-//! Reading a volume that anyone made: its header, its key, its data.
+//! Reading existing volumes: header, key and data.
 
 use super::derivation::MOST_WORK;
 use super::fields::damaged;
@@ -13,17 +13,17 @@ use crate::plan::layout::SectorSize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// A LUKS2 volume with two headers that are whole and agree.
+/// A LUKS2 volume with two valid and matching headers.
 pub struct Luks<'a> {
     source: &'a dyn Source,
     header: Header,
     metadata: Metadata,
 }
 
-/// Why a volume gave no key.
+/// Why a volume could not be unlocked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnlockError {
-    #[error("no keyslot opens with this passphrase")]
+    #[error("no keyslot matches the passphrase")]
     Passphrase,
     #[error("could not derive the key of keyslot {keyslot}")]
     Derivation {
@@ -31,15 +31,15 @@ pub enum UnlockError {
         #[source]
         error: super::derivation::DerivationError,
     },
-    /// A header with many keyslots that are each just within the limits.
-    #[error("keyslot {keyslot} was not tried: the keyslots together take longer than any header's should")]
+    /// A header with many keyslots, each of them within the limits, but not all together.
+    #[error("keyslot {keyslot} was not tried: the key derivation of all keyslots together exceeds the limit")]
     Work { keyslot: u32 },
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
 impl<'a> Luks<'a> {
-    /// Reads the headers of a partition. One that cryptsetup would repair from the other is an error here.
+    /// Reads the headers of a partition. A header that cryptsetup would repair from its copy is an error here.
     pub fn open(source: &'a dyn Source) -> Result<Self, ReadError> {
         let header = Header::read(source, Place::Primary, 0)?;
         let secondary = Header::read(source, Place::Secondary, header.size)?;
@@ -58,7 +58,7 @@ impl<'a> Luks<'a> {
         Some(self.header.label.as_str()).filter(|label| !label.is_empty())
     }
 
-    /// How often the header was written.
+    /// The header's sequence number, incremented at each update.
     pub fn sequence(&self) -> u64 {
         self.header.sequence
     }
@@ -67,13 +67,13 @@ impl<'a> Luks<'a> {
         &self.metadata.segment
     }
 
-    /// By number.
+    /// Sorted by number.
     pub fn keyslots(&self) -> &[Keyslot] {
         &self.metadata.keyslots
     }
 
-    /// Tries all keyslots, each of which takes a second or so, those of a hostile header a quarter of a minute in all. One that cannot be
-    /// tried is only told if no other opens.
+    /// Tries all keyslots. Each takes about a second; those of a hostile header take up to 15 seconds in total. The
+    /// error of a keyslot that could not be tried is only returned if no other keyslot matches.
     pub fn unlock(&self, passphrase: &[u8]) -> Result<VolumeKey, UnlockError> {
         let mut fault = None;
         let mut work = 0;
@@ -91,7 +91,7 @@ impl<'a> Luks<'a> {
         Err(fault.unwrap_or(UnlockError::Passphrase))
     }
 
-    /// The data, deciphered as it is read.
+    /// The data, decrypted on reading.
     pub fn plain(&self, key: &VolumeKey) -> Result<Plain<'a>, ReadError> {
         let segment = &self.metadata.segment;
         Ok(Plain {
@@ -105,7 +105,7 @@ impl<'a> Luks<'a> {
     }
 
     fn try_keyslot(&self, keyslot: &Keyslot, passphrase: &[u8]) -> Result<Option<VolumeKey>, UnlockError> {
-        // A keyslot without a digest belongs to nothing that could be opened.
+        // A keyslot without a digest cannot be verified.
         let Some(digest) = self.metadata.digest_of(keyslot.number) else { return Ok(None) };
         let derived = keyslot
             .derivation
@@ -118,19 +118,20 @@ impl<'a> Luks<'a> {
         cipher.decipher(&mut stripes, 0, SectorSize::B512);
         let key = VolumeKey::from_bytes(merge(&stripes, keyslot.stripes_hash));
         let found = key.digest(digest.hash, &digest.salt, digest.iterations, digest.digest.len());
-        // Not in constant time: whoever could measure it here has the header, and the digest with it.
+        // Not in constant time: anyone who can measure it also has the header with the digest.
         Ok((found == digest.digest).then_some(key))
     }
 
-    /// In bytes.
+    /// Size in bytes.
     fn data_size(&self) -> Result<u64, ReadError> {
         let segment = &self.metadata.segment;
         let sector = segment.sector_size.bytes();
         let room = self.source.size().saturating_sub(segment.offset);
         let size = segment.size.unwrap_or(room);
         if size == 0 || size > room || !size.is_multiple_of(sector) {
-            let problem =
-                format!("it has {size} bytes in sectors of {sector}, the partition has room for {room}");
+            let problem = format!(
+                "{size} bytes in sectors of {sector}, but the partition only has {room} bytes for data"
+            );
             return Err(damaged("LUKS2 data segment", segment.offset, problem));
         }
         Ok(size)
@@ -151,19 +152,16 @@ fn check_equal(primary: &Header, secondary: &Header) -> Result<(), ReadError> {
         Some((field, _)) => Err(damaged(
             "secondary LUKS2 header",
             primary.size,
-            format!("its {field} differs from the primary header's"),
+            format!("the {field} differs from the primary header's"),
         )),
     }
 }
 
 fn cipher(name: &str, key: &[u8]) -> Result<Xts, ReadError> {
     if name != xts::NAME {
-        return Err(ReadError::Unsupported(format!(
-            "the cipher `{name}` is not known, only `{}`",
-            xts::NAME
-        )));
+        return Err(ReadError::Unsupported(format!("unsupported cipher `{name}`, expected `{}`", xts::NAME)));
     }
     Xts::new(key).ok_or_else(|| {
-        ReadError::Unsupported(format!("`{name}` with a key of {} bytes is not known", key.len()))
+        ReadError::Unsupported(format!("unsupported key size for `{name}`: {} bytes", key.len()))
     })
 }

@@ -1,17 +1,17 @@
-//! Spreading a key over many stripes, so that wiping any part of them destroys it (anti-forensic split).
+//! Spreads a key over many stripes, so that wiping any part of them destroys the key (anti-forensic split).
 //!
-//! All stripes but the last are random; the last is the key XORed with what a hash makes of the others. Source: LUKS1
-//! On-Disk Format Specification 1.2.3, section 2.4, which LUKS2 calls `luks1`.
+//! All stripes but the last are random. The last one is the key XORed with a hash of the others. Source: LUKS1 On-Disk
+//! Format Specification 1.2.3, section 2.4, which LUKS2 calls `luks1`.
 
 use super::derivation::Hash;
 use super::entropy::Entropy;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
-/// As many as cryptsetup always makes; the format knows no other number.
+/// The number that cryptsetup always uses, and the only one that the format allows.
 pub(super) const STRIPES: usize = 4000;
 
-/// [`STRIPES`] times the key's size.
+/// Returns [`STRIPES`] times the size of the key.
 pub(super) fn split(key: &[u8], hash: Hash, entropy: &mut Entropy) -> Zeroizing<Vec<u8>> {
     let mut stripes = Zeroizing::new(vec![0; key.len() * STRIPES]);
     let (random, last) = stripes.split_at_mut(key.len() * (STRIPES - 1));
@@ -22,7 +22,7 @@ pub(super) fn split(key: &[u8], hash: Hash, entropy: &mut Entropy) -> Zeroizing<
     stripes
 }
 
-/// The key that [`split`] was given. `stripes` is [`STRIPES`] keys long.
+/// Restores the key that was passed to [`split`]. `stripes` has [`STRIPES`] times the size of the key.
 pub(super) fn merge(stripes: &[u8], hash: Hash) -> Zeroizing<Vec<u8>> {
     let size = stripes.len() / STRIPES;
     let (random, last) = stripes.split_at(size * (STRIPES - 1));
@@ -43,7 +43,7 @@ fn mix(stripes: &[u8], size: usize, hash: Hash) -> Zeroizing<Vec<u8>> {
     mixed
 }
 
-/// Each piece as long as a digest becomes the digest of its number and itself; the last may be cut short.
+/// Replaces each piece of a digest's length by the digest of its number and itself. The last piece may be shorter.
 fn diffuse<D: Digest>(bytes: &mut [u8]) {
     for (number, piece) in (0u32..).zip(bytes.chunks_mut(<D as Digest>::output_size())) {
         let digest = D::new().chain_update(number.to_be_bytes()).chain_update(&*piece).finalize();

@@ -1,27 +1,27 @@
 //! AES in XTS mode with dm-crypt's `plain64` tweak. Source: IEEE 1619-2018, section 5.
 //!
-//! The tweak of a sector is its number, counted in units of 512 bytes whatever the sector's size, little-endian
-//! (dm-crypt without `iv_large_sectors`, as cryptsetup opens LUKS2). Sectors are whole blocks, so there is no ciphertext
-//! stealing. By hand rather than with the crate xts-mode, which goes block by block; here the cipher gets many
-//! blocks at once, which AES-NI needs to be busy.
+//! The tweak of a sector is its number in units of 512 bytes, little-endian, independent of the sector size (dm-crypt
+//! without `iv_large_sectors`, as cryptsetup opens LUKS2). Sectors are whole blocks, so there is no ciphertext
+//! stealing. The crate xts-mode is not used because it processes one block at a time. This implementation passes many
+//! blocks at once to the cipher, which AES-NI needs for full speed.
 
 use crate::plan::layout::SectorSize;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use aes::{Aes128, Aes256, Block};
 
-/// Units in which sectors are counted, in bytes.
+/// Unit of sector numbers, in bytes.
 pub(super) const TWEAK_UNIT: u64 = 512;
 
 /// The name of this cipher in the header.
 pub(super) const NAME: &str = "aes-xts-plain64";
 
-/// Tweaks that are encrypted at once.
+/// Number of tweaks that are encrypted at once.
 const SECTORS_AT_ONCE: usize = 16;
 
-/// Of the largest sector.
+/// Number of blocks in the largest sector.
 const BLOCKS_MAX: usize = 4096 / 16;
 
-/// Boxed, so that no copy of the keys is left where it was moved from.
+/// Boxed, so that moving does not leave copies of the keys in memory.
 pub(super) enum Xts {
     Aes128(Box<Pair<Aes128>>),
     Aes256(Box<Pair<Aes256>>),
@@ -50,7 +50,7 @@ impl Xts {
         }
     }
 
-    /// Whole sectors, the first of which lies `first` units of 512 bytes after the data's start.
+    /// Encrypts whole sectors, the first of which is `first` units of 512 bytes after the start of the data.
     pub(super) fn encrypt(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
         match self {
             Self::Aes128(pair) => {
@@ -106,9 +106,9 @@ impl<C: BlockCipherEncrypt<BlockSize = aes::cipher::consts::U16>> Pair<C> {
     }
 }
 
-/// Each block's mask is the one before times x in GF(2^128).
+/// Each block's mask is the previous one times x in GF(2^128).
 fn fill_masks(masks: &mut [u128], tweak: u128) {
-    /// x^7 + x^2 + x + 1, which x^128 is equal to.
+    /// x^7 + x^2 + x + 1, which equals x^128.
     const POLYNOMIAL: u128 = 0x87;
     let mut mask = tweak;
     for place in masks {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standards_vector_comes_out_in_both_directions() {
+    fn the_test_vector_of_the_standard_matches() {
         let cipher = Xts::new(&bytes(KEY)).unwrap();
         let mut sector = counting(512);
         cipher.encrypt(&mut sector, 255, SectorSize::B512);
@@ -163,7 +163,7 @@ mod tests {
 
     /// IEEE 1619-2018, annex B, vector 4: XTS-AES-128, data unit 0; its first and last block.
     #[test]
-    fn keys_of_half_the_length_are_for_aes_128() {
+    fn keys_of_32_bytes_select_aes_128() {
         let cipher =
             Xts::new(&bytes("2718281828459045235360287471352631415926535897932384626433832795")).unwrap();
         let mut sector = counting(512);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sector_among_others_is_as_one_alone() {
+    fn sectors_are_encrypted_independently() {
         let cipher = Xts::new(&bytes(KEY)).unwrap();
         for size in [SectorSize::B512, SectorSize::B4096] {
             let sector = size.bytes() as usize;
@@ -188,9 +188,10 @@ mod tests {
         }
     }
 
-    /// Tweaks count units of 512 bytes: a large sector's beginning is as a small sector's at the same place.
+    /// Tweaks count units of 512 bytes, so the first 512 bytes of a large sector equal a small sector at the same
+    /// position.
     #[test]
-    fn a_large_sector_begins_like_a_small_one_at_its_place() {
+    fn a_large_sector_starts_like_a_small_one() {
         let cipher = Xts::new(&bytes(KEY)).unwrap();
         let (mut large, mut small) = (counting(8192), counting(512));
         cipher.encrypt(&mut large, 0, SectorSize::B4096);
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn other_key_sizes_are_refused() {
+    fn other_key_sizes_are_rejected() {
         assert!([0, 16, 31, 33, 48, 63, 65].iter().all(|size| Xts::new(&vec![1; *size]).is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! erofs, by the erofs-rs crate: compressed and not.
+//! erofs, compressed and uncompressed, using the erofs-rs crate.
 
 use super::{Attributes, Builder, PATH_MAX, Packed, damaged};
 use crate::disk::source::{ReadError, Source};
@@ -15,11 +15,12 @@ use uuid::Uuid;
 
 const KIND: Packed = Packed::Erofs;
 
-/// UUID and label, if it has some.
+/// UUID and label, if set.
 type Names = (Option<String>, Option<String>);
 
 pub(super) fn read(source: &dyn Source, builder: &mut Builder) -> Result<Names, ReadError> {
-    // Its other interface wants all of the image as one slice, which is a mapped file, and thus unsafe code.
+    // The crate's synchronous interface needs the image as one slice, which would require a mapped file and thus unsafe
+    // code.
     now(read_all(source, builder))
 }
 
@@ -29,7 +30,7 @@ async fn read_all(source: &dyn Source, builder: &mut Builder) -> Result<Names, R
     let attributes = attributes_of(&filesystem, &root).await?;
     builder.add(b"/", attributes, 0, Body::Directory(BTreeMap::new())).map_err(problem)?;
     let mut known: BTreeMap<u64, NodeId> = BTreeMap::new();
-    // A path has at most so many directories.
+    // Upper bound for the number of components in a path.
     let mut walk = filesystem.walk_dir("/").await.map_err(of)?.max_depth(PATH_MAX / 2);
     while let Some(entry) = walk.next_entry().await {
         let entry = entry.map_err(of)?;
@@ -79,7 +80,7 @@ async fn attributes_of(filesystem: &EroFS<Image<'_>>, inode: &Inode) -> Result<A
 fn of(error: erofs_rs::Error) -> ReadError {
     match error {
         erofs_rs::Error::NotSupported(what) => {
-            ReadError::Unsupported(format!("the filesystem has what cannot be read here: {what}"))
+            ReadError::Unsupported(format!("unsupported filesystem feature: {what}"))
         }
         error => damaged(KIND, error),
     }
@@ -108,7 +109,7 @@ impl Read for Bytes<'_, '_> {
     }
 }
 
-/// Runs what never waits: [`Image`] answers at once.
+/// Polls a future to completion. It is always ready, because [`Image`] never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {

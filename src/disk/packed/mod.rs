@@ -1,5 +1,5 @@
-//! Filesystems that are packed: squashfs and erofs. Their files are compressed, so that no [`Extent`] could name their bytes; what
-//! they hold is unpacked into an unnamed file, and read from there like any other filesystem.
+//! Packed filesystems: squashfs and erofs. Their files are compressed, so an [`Extent`] cannot refer to their bytes.
+//! Contents are unpacked into an unnamed file and read from there.
 
 mod erofs;
 mod squashfs;
@@ -15,11 +15,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes of all files together. A few hundred bytes can say that they are more than any disk.
+/// Limit for the size of all files together, in bytes. A few hundred bytes of image can claim more than any disk holds.
 const MOST_BYTES: u64 = 32 << 30;
-/// Files and directories together.
+/// Limit for the number of files and directories.
 const MOST_NODES: usize = 1 << 20;
-/// Of the reader's stack, for each directory in a directory: both readers follow them one in the other.
+/// Bytes of the reader's stack for each directory level: both readers are recursive.
 const STACK: usize = 4 << 10;
 const LEAST_STACK: usize = 8 << 20;
 const BUFFER: usize = 256 << 10;
@@ -30,7 +30,7 @@ pub enum Packed {
     Erofs,
 }
 
-/// What was in it: extents are places of `file`.
+/// The contents; extents refer to bytes of `file`.
 pub struct Unpacked {
     pub tree: Tree,
     pub file: File,
@@ -41,12 +41,13 @@ pub struct Unpacked {
 /// Unpacks a whole filesystem into an unnamed file in `scratch`.
 ///
 /// # Errors
-/// It is damaged, uses what the readers do not know, holds more than 32 GiB of files or 1 Mi nodes, or `scratch` is full.
+/// The filesystem is damaged, uses features that the readers do not support, or has more than 32 GiB of files or 1 Mi
+/// nodes; or `scratch` is full.
 pub fn unpack(kind: Packed, source: &dyn Source, scratch: &Path) -> Result<Unpacked, ReadError> {
     let file = tempfile::tempfile_in(scratch).map_err(|error| ReadError::Unpack { error })?;
     let mut builder = Builder { tree: Tree::default(), paths: BTreeMap::new(), file, end: 0 };
-    // Untrusted input: a panic of a reader must not end the whole verification, and the deepest directories that there can be must
-    // not overflow its stack.
+    // The input is untrusted: a panic in a reader must not end the whole verification, and the deepest possible
+    // directories must not overflow the reader's stack.
     let nodes = match kind {
         Packed::Squashfs => squashfs::nodes(source)?,
         Packed::Erofs => PATH_MAX,
@@ -77,16 +78,16 @@ fn damaged(kind: Packed, problem: impl ToString) -> ReadError {
     ReadError::Damaged { structure: structure.to_owned(), at: 0, problem: problem.to_string() }
 }
 
-/// Makes a tree of paths, and a file of what the files hold.
+/// Builds a tree from paths, and a file with the contents of all files.
 struct Builder {
     tree: Tree,
     paths: BTreeMap<Vec<u8>, NodeId>,
     file: File,
-    /// Where the next file's bytes go to.
+    /// Offset for the next file's bytes.
     end: u64,
 }
 
-/// What all kinds of nodes have. `mode` is without the type bits.
+/// Attributes common to all types of nodes. `mode` excludes the type bits.
 struct Attributes {
     number: u64,
     mode: u32,
@@ -97,7 +98,7 @@ struct Attributes {
 }
 
 impl Builder {
-    /// Directories come before what is in them; the first one is the root.
+    /// Adds a node. Directories must come before their contents; the first one is the root.
     fn add(&mut self, path: &[u8], attributes: Attributes, size: u64, body: Body) -> Result<NodeId, String> {
         let id = self.tree.nodes.len();
         if id >= MOST_NODES {
@@ -130,27 +131,29 @@ impl Builder {
         Ok(id)
     }
 
-    /// One more name of a node.
+    /// Adds another name of a node.
     fn name(&mut self, path: &[u8], id: NodeId) -> Result<(), String> {
         let shown = || String::from_utf8_lossy(path).into_owned();
         if path == b"/" || path.is_empty() {
             return if id == ROOT { Ok(()) } else { Err("a second root directory".to_owned()) };
         }
         if path.len() >= PATH_MAX {
-            return Err(format!("a path of {} bytes", path.len()));
+            return Err(format!("path of {} bytes", path.len()));
         }
-        let split =
-            path.iter().rposition(|byte| *byte == b'/').ok_or_else(|| format!("the path `{}`", shown()))?;
+        let split = path
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .ok_or_else(|| format!("invalid path `{}`", shown()))?;
         let (parent, name) = (&path[..split], &path[split + 1..]);
         let parent = if parent.is_empty() { Some(ROOT) } else { self.paths.get(parent).copied() };
-        let parent = parent.ok_or_else(|| format!("`{}` is in no directory", shown()))?;
+        let parent = parent.ok_or_else(|| format!("the parent directory of `{}` is missing", shown()))?;
         if [&b""[..], b".", b".."].contains(&name) {
-            return Err(format!("the name `{}`", shown()));
+            return Err(format!("invalid name `{}`", shown()));
         }
         let is_directory = matches!(self.tree.nodes[id].body, Body::Directory(_));
         let node = self.tree.nodes.get_mut(parent).ok_or("no root directory")?;
         let Body::Directory(entries) = &mut node.body else {
-            return Err(format!("`{}` is in what is not a directory", shown()));
+            return Err(format!("the parent of `{}` is not a directory", shown()));
         };
         if entries.insert(name.to_vec(), id).is_some() {
             return Err(format!("`{}` twice", shown()));
@@ -162,13 +165,10 @@ impl Builder {
         Ok(())
     }
 
-    /// A file's bytes; zeros stay holes.
+    /// Stores a file's bytes; zeros become holes.
     fn store(&mut self, mut bytes: impl Read, size: u64, kind: Packed) -> Result<Content, ReadError> {
         if self.end.checked_add(size).is_none_or(|end| end > MOST_BYTES) {
-            return Err(ReadError::Unsupported(format!(
-                "it holds more than {} GiB of files",
-                MOST_BYTES >> 30
-            )));
+            return Err(ReadError::Unsupported(format!("more than {} GiB of files", MOST_BYTES >> 30)));
         }
         let start = self.end;
         let mut buffer = vec![0; BUFFER.min(size as usize)];
@@ -189,7 +189,7 @@ impl Builder {
             }
         }
         self.end += size;
-        // Extents may reach as far as the file does.
+        // The last extent may end after the last written byte.
         self.file.set_len(self.end).map_err(|error| ReadError::Unpack { error })?;
         let extent = Extent { at: 0, from: start, length: size };
         Ok(Content::Extents(if size == 0 { Vec::new() } else { vec![extent] }))

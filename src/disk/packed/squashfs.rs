@@ -1,4 +1,4 @@
-//! squashfs 4.0, by the backhand crate. It does not read extended attributes, nor say which names are of one file.
+//! squashfs 4.0, using the backhand crate. The crate does not read extended attributes or hard links.
 
 use super::{Attributes, Builder, Packed, damaged};
 use crate::disk::bytes::{self, u32_at};
@@ -10,10 +10,10 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 
 const KIND: Packed = Packed::Squashfs;
-/// Read at once.
+/// Size of the read buffer in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// How many there are. Source: Linux, fs/squashfs/squashfs_fs.h, struct squashfs_super_block.
+/// The number of inodes. Source: Linux, fs/squashfs/squashfs_fs.h, struct squashfs_super_block.
 pub(super) fn nodes(source: &dyn Source) -> Result<usize, ReadError> {
     Ok(u32_at(&bytes::read(source, 0, 96)?, 4) as usize)
 }
@@ -22,7 +22,7 @@ pub(super) fn read(source: &dyn Source, builder: &mut Builder) -> Result<(), Rea
     let reader = BufReader::with_capacity(BUFFER, Cursor { source, at: 0 });
     let filesystem = FilesystemReader::from_reader(reader).map_err(|error| damaged(KIND, error))?;
     let mut nodes: Vec<_> = filesystem.files().collect();
-    // Directories before what is in them.
+    // Sort directories before their contents.
     nodes.sort_by_key(|node| node.fullpath.components().count());
     for (number, node) in (1..).zip(nodes) {
         let attributes = Attributes {

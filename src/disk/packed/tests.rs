@@ -1,4 +1,4 @@
-//! By mksquashfs and mkfs.erofs, with every compressor that they have.
+//! Reads images of mksquashfs and mkfs.erofs with every compressor that these support.
 
 use super::*;
 use crate::disk::Kind;
@@ -65,7 +65,7 @@ fn check(kind: Packed, image: &[u8], what: &str) -> Unpacked {
 }
 
 #[test]
-fn what_mksquashfs_packs_is_there_again() {
+fn mksquashfs_images_are_unpacked() {
     for compressor in ["gzip", "xz", "zstd", "lz4"] {
         let Some(image) = make("mksquashfs", &["-comp", compressor, "-no-progress", "-quiet"]) else {
             return;
@@ -75,7 +75,7 @@ fn what_mksquashfs_packs_is_there_again() {
 }
 
 #[test]
-fn what_mkfs_erofs_packs_is_there_again() {
+fn mkfs_erofs_images_are_unpacked() {
     for args in [&[][..], &["-zlz4"], &["-zlz4hc,12", "-C65536"]] {
         let Some(image) = make("mkfs.erofs", args) else { return };
         let unpacked = check(Packed::Erofs, &image, &format!("{args:?}"));
@@ -87,9 +87,9 @@ fn what_mkfs_erofs_packs_is_there_again() {
     }
 }
 
-/// Bytes that were changed anywhere give an error or another tree: no panic that gets out, and no endless loop.
+/// Changing bytes anywhere results in an error or another tree, but not in a panic or an endless loop.
 #[test]
-fn a_damaged_one_is_answered() {
+fn damage_does_not_panic() {
     let directory = tempfile::tempdir().unwrap();
     let images = [
         (Packed::Squashfs, make("mksquashfs", &["-comp", "zstd", "-no-progress", "-quiet"])),
@@ -100,7 +100,7 @@ fn a_damaged_one_is_answered() {
         let mut errors = 0;
         for step in 0..60 {
             let mut image = image.clone();
-            // The superblock byte by byte, and places all over it.
+            // Change each byte of the superblock, and positions all over the image.
             let at = match (kind, step) {
                 (Packed::Squashfs, ..30) => step * 3,
                 (Packed::Erofs, ..30) => 1024 + step * 3,

@@ -1,9 +1,9 @@
-//! POSIX ACLs: XFS keeps them as attributes of the root namespace in a form of its own, the kernel shows them as
-//! `system.posix_acl_*` in another.
+//! POSIX ACLs. XFS stores them as attributes in the root namespace in its own form; the kernel shows them as
+//! `system.posix_acl_*` in another form.
 //!
 //! Source: struct xfs_acl in xfs_format.h; struct posix_acl_xattr_header in the kernel's posix_acl_xattr.h.
 
-/// (name as the kernel shows it, name on disk, in the root namespace).
+/// (name shown by the kernel, on-disk name in the root namespace).
 pub(super) const NAMES: [(&[u8], &[u8]); 2] =
     [(b"system.posix_acl_access", b"SGI_ACL_FILE"), (b"system.posix_acl_default", b"SGI_ACL_DEFAULT")];
 
@@ -11,17 +11,17 @@ pub(super) const NAMES: [(&[u8], &[u8]); 2] =
 const VERSION: u32 = 2;
 const SHOWN_HEADER: usize = 4;
 const SHOWN_ENTRY: usize = 8;
-/// On disk: a count, then entries of 12 bytes, big-endian.
+/// The on-disk form: a count, then entries of 12 bytes, big-endian.
 const DISK_HEADER: usize = 4;
 const DISK_ENTRY: usize = 12;
 
-/// Tags of entries that name a user or group.
+/// Tags of entries for a named user or group.
 const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
-/// The id of all other entries.
-const NOBODY: u32 = u32::MAX;
+/// The ID in all other entries.
+const UNDEFINED_ID: u32 = u32::MAX;
 
-/// None where `shown` is no ACL.
+/// `None` if `shown` is not an ACL.
 pub(super) fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
     let entries = shown.get(SHOWN_HEADER..)?;
     if shown[..SHOWN_HEADER] != VERSION.to_le_bytes() || entries.len() % SHOWN_ENTRY != 0 {
@@ -41,7 +41,7 @@ pub(super) fn to_disk(shown: &[u8]) -> Option<Vec<u8>> {
     Some(disk)
 }
 
-/// None where `disk` is no ACL.
+/// `None` if `disk` is not an ACL.
 pub(super) fn from_disk(disk: &[u8]) -> Option<Vec<u8>> {
     let (count, entries) = disk.split_first_chunk::<DISK_HEADER>()?;
     let length = usize::try_from(u32::from_be_bytes(*count)).ok()?.checked_mul(DISK_ENTRY)?;
@@ -57,7 +57,7 @@ pub(super) fn from_disk(disk: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn identity(tag: u16, id: u32) -> u32 {
-    if tag == USER || tag == GROUP { id } else { NOBODY }
+    if tag == USER || tag == GROUP { id } else { UNDEFINED_ID }
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back_again() {
+    fn conversion_round_trips() {
         let shown =
             [&[2, 0, 0, 0][..], &[1, 0, 6, 0, 255, 255, 255, 255], &[2, 0, 4, 0, 0xe8, 3, 0, 0]].concat();
         let disk = to_disk(&shown).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_acl_is_none() {
+    fn invalid_acls_are_rejected() {
         assert_eq!(to_disk(b"abc"), None);
         assert_eq!(to_disk(&[1, 0, 0, 0]), None);
         assert_eq!(from_disk(&[0, 0, 0, 9, 1]), None);

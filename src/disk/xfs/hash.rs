@@ -1,6 +1,6 @@
-//! The hash of names by which directories and attribute sets are indexed. Source: xfs_da_hashname in xfs_da_btree.c.
+//! The name hash of directory and attribute indexes. Source: xfs_da_hashname in xfs_da_btree.c.
 
-/// Of a directory's entry, or of an attribute's name without its namespace.
+/// Hash of a directory entry's name, or of an attribute's name without its namespace.
 pub(super) fn hash(name: &[u8]) -> u32 {
     let mut chunks = name.chunks_exact(4);
     let mut hash = 0_u32;
@@ -21,7 +21,7 @@ mod tests {
     use super::hash;
 
     #[test]
-    fn it_is_what_xfs_db_says() {
+    fn hashes_match_xfs_db() {
         // `xfs_db -c 'hash NAME'` of xfsprogs 6.1.
         assert_eq!(hash(b"."), 0x2e);
         assert_eq!(hash(b".."), 0x172e);

@@ -1,9 +1,9 @@
-//! The part of every metadata block that says what and whose it is (version 5): place, owner, filesystem, checksum.
+//! The common header fields of metadata blocks in version 5: location, owner, filesystem UUID, checksum.
 
 use uuid::Uuid;
 
-/// Where these fields lie in a block; bytes from its start. The log sequence number needs no field here: it is 0 in
-/// all that did not go through the log, which is how a fresh block is.
+/// Offsets of these fields in a block. The log sequence number is not needed here: it is 0 in blocks that did not go
+/// through the log, as in a new block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
     crc: usize,
@@ -33,29 +33,29 @@ impl Header {
         seal_crc(block, self.crc);
     }
 
-    /// What contradicts the expectation, if anything. The block is longer than any header.
+    /// Checks the fields; returns the first mismatch. The block must be longer than any header.
     pub(super) fn fault(self, block: &[u8], daddr: u64, owner: u64, uuid: Uuid) -> Option<&'static str> {
         let holds = |at: usize, bytes: &[u8]| block.get(at..at + bytes.len()) == Some(bytes);
         if !crc_holds(block, self.crc) {
-            Some("the checksum is wrong")
+            Some("checksum mismatch")
         } else if !holds(self.daddr, &daddr.to_be_bytes()) {
-            Some("it says that it belongs elsewhere")
+            Some("the header has another location")
         } else if !holds(self.owner, &owner.to_be_bytes()[8 - self.owner_width..]) {
-            Some("it belongs to another owner")
+            Some("the block belongs to another owner")
         } else if !holds(self.uuid, uuid.as_bytes()) {
-            Some("it belongs to another filesystem")
+            Some("the block belongs to another filesystem")
         } else {
             None
         }
     }
 }
 
-/// Overwrites bytes of a buffer of our own making.
+/// Overwrites bytes of a buffer at `at`.
 pub(super) fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
     buffer[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Stores the checksum of the whole buffer: CRC-32C with the field itself as zeros, little-endian.
+/// Stores the checksum of the whole buffer: CRC-32C with the field itself zeroed, little-endian.
 pub(super) fn seal_crc(buffer: &mut [u8], at: usize) {
     let crc = crc(buffer, at);
     put(buffer, at, &crc.to_le_bytes());

@@ -1,4 +1,4 @@
-//! The superblock: the filesystem's shape, and from it where things lie.
+//! The superblock: the filesystem's geometry, and computing locations from it.
 
 use super::format::{SUPERBLOCK_LENGTH, SUPERBLOCK_MAGIC, incompat};
 use super::header::crc_holds;
@@ -7,13 +7,13 @@ use crate::disk::source::{ReadError, Source};
 use std::ops::Range;
 use uuid::Uuid;
 
-/// Where fields lie that a writer changes; bytes from the start.
+/// Offsets of fields that a writer changes.
 pub(super) const VERSION_OFFSET: usize = 100;
 pub(super) const INODE_COUNT_OFFSET: usize = 128;
 pub(super) const FREE_INODES_OFFSET: usize = 136;
 pub(super) const FREE_BLOCKS_OFFSET: usize = 144;
 pub(super) const CRC_OFFSET: usize = 224;
-/// The bit of `sb_versionnum` that says that there are attributes.
+/// The bit of `sb_versionnum` for attributes.
 pub(super) const VERSION_ATTRIBUTES: u16 = 0x0010;
 
 /// Bits of `sb_versionnum` and `sb_features2`.
@@ -28,7 +28,7 @@ const SECTOR_LOG: Range<u8> = 9..16;
 const INODE_LOG: Range<u8> = 8..12;
 const DIRECTORY_BLOCK_LOG_MAX: u8 = 16;
 
-/// Of the primary superblock, checked: all that follows from it stays in range.
+/// The validated primary superblock: all values that are computed from it are in range.
 #[derive(Clone, Debug)]
 pub(super) struct Superblock {
     pub block_log: u8,
@@ -36,19 +36,19 @@ pub(super) struct Superblock {
     pub inode_log: u8,
     /// Log2 of the blocks of a group, rounded up.
     group_log: u8,
-    /// Log2 of the blocks of a directory's block.
+    /// Log2 of the filesystem blocks of a directory block.
     pub directory_log: u8,
-    /// Blocks of the filesystem.
+    /// Number of blocks of the filesystem.
     pub blocks: u64,
     pub group_blocks: u32,
     pub groups: u32,
-    /// Block number of the log; 0 when it is elsewhere.
+    /// Block number of the log; 0 if the log is external.
     pub log_start: u64,
     pub log_blocks: u32,
     pub root: u64,
     pub bitmap: u64,
     pub summary: u64,
-    /// Blocks to which chunks of inodes are aligned; 0 is not at all.
+    /// Alignment of inode chunks in blocks; 0 means none.
     pub inode_alignment: u32,
     pub inode_count: u64,
     pub free_inodes: u64,
@@ -62,9 +62,9 @@ pub(super) struct Superblock {
     pub ro_compat: u32,
     pub incompat: u32,
     pub log_incompat: u32,
-    /// As people see it.
+    /// The UUID that users see.
     pub uuid: Uuid,
-    /// As metadata blocks carry it.
+    /// The UUID in metadata blocks.
     pub metadata_uuid: Uuid,
     pub label: [u8; 12],
 }
@@ -81,22 +81,22 @@ impl Superblock {
             let mut sector = vec![0; superblock.sector()];
             source.read_at(&mut sector, 0).map_err(io)?;
             if !crc_holds(&sector, CRC_OFFSET) {
-                return Err(view.damaged("the checksum is wrong"));
+                return Err(view.damaged("checksum mismatch"));
             }
         }
         Ok(superblock)
     }
 
     fn parse(view: &View) -> Result<Self, ReadError> {
-        view.expect("the magic", view.u32(0)?, SUPERBLOCK_MAGIC)?;
+        view.expect("the magic number", view.u32(0)?, SUPERBLOCK_MAGIC)?;
         let version_bits = view.u16(VERSION_OFFSET)?;
         let version = version_bits & VERSION_NUMBER;
         if !(version == 5 || version == 4 && version_bits & VERSION_DIRECTORIES_2 != 0) {
             return Err(ReadError::Unsupported(format!(
-                "XFS of version {version} ({version_bits:#06x}) is not known, only 4 (with version 2 of directories) and 5"
+                "unsupported XFS version {version} ({version_bits:#06x}), expected 4 (with directory version 2) or 5"
             )));
         }
-        // Version 4 has nothing there, not even zeros.
+        // These fields are undefined in version 4.
         let feature = |offset| if version == 5 { view.u32(offset) } else { Ok(0) };
         let incompat = feature(216)?;
         let uuid = Uuid::from_bytes(view.array(32)?);
@@ -141,25 +141,29 @@ impl Superblock {
             if range.contains(&value) {
                 return Ok(());
             }
-            Err(view.damaged(format!("{what} is 2^{value}, not 2^{} to 2^{}", range.start, range.end - 1)))
+            Err(view.damaged(format!(
+                "{what} is 2^{value}, expected 2^{} to 2^{}",
+                range.start,
+                range.end - 1
+            )))
         };
         inside("the block size", self.block_log, BLOCK_LOG)?;
         inside("the sector size", self.sector_log, SECTOR_LOG.start..SECTOR_LOG.end.min(self.block_log + 1))?;
         inside("the inode size", self.inode_log, INODE_LOG.start..INODE_LOG.end.min(self.block_log + 1))?;
         inside(
-            "a directory block in blocks",
+            "the directory block size in blocks",
             self.directory_log,
             0..DIRECTORY_BLOCK_LOG_MAX - self.block_log.min(16) + 1,
         )?;
         if self.version == 5 && self.inode_log < 9 {
-            return Err(view.damaged("inodes of 256 bytes do not exist in version 5"));
+            return Err(view.damaged("inodes of 256 bytes are not allowed in version 5"));
         }
         let group_log = u64::from(self.group_blocks).max(1).next_power_of_two().trailing_zeros();
         if u32::from(self.group_log) != group_log || self.group_blocks < 16 {
             let Self { group_blocks, group_log, .. } = self;
-            return Err(
-                view.damaged(format!("a group has {group_blocks} blocks, but 2^{group_log} in numbers"))
-            );
+            return Err(view.damaged(format!(
+                "a group has {group_blocks} blocks, which does not match 2^{group_log} in block numbers"
+            )));
         }
         let most = u64::from(self.groups) * u64::from(self.group_blocks);
         if self.groups == 0 || self.blocks > most || self.blocks <= most - u64::from(self.group_blocks) {
@@ -170,35 +174,35 @@ impl Superblock {
         }
         if self.blocks > size >> self.block_log {
             let wanted = u128::from(self.blocks) << self.block_log;
-            return Err(view.damaged(format!("the filesystem has {wanted} bytes, but only {size} are there")));
+            return Err(view.damaged(format!("the filesystem has {wanted} bytes, but only {size} exist")));
         }
         if self.log_start != 0 && self.run(self.log_start, self.log_blocks.into()).is_none() {
-            return Err(view.damaged("the log lies outside of the filesystem"));
+            return Err(view.damaged("the log is outside the filesystem"));
         }
         Ok(())
     }
 
-    /// Bytes of a block.
+    /// Block size in bytes.
     pub(super) fn block(&self) -> usize {
         1 << self.block_log
     }
 
-    /// Bytes of a sector.
+    /// Sector size in bytes.
     pub(super) fn sector(&self) -> usize {
         1 << self.sector_log
     }
 
-    /// Bytes of an inode.
+    /// Inode size in bytes.
     pub(super) fn inode(&self) -> usize {
         1 << self.inode_log
     }
 
-    /// Log2 of the inodes of a block.
+    /// Log2 of the inodes per block.
     pub(super) fn inodes_log(&self) -> u8 {
         self.block_log - self.inode_log
     }
 
-    /// Bytes of a directory's block.
+    /// Directory block size in bytes.
     pub(super) fn directory_block(&self) -> usize {
         1 << (self.block_log + self.directory_log)
     }
@@ -207,14 +211,13 @@ impl Superblock {
         self.ro_compat & ro_compat != 0
     }
 
-    /// Blocks of a group; the last one may have fewer than the others. `group` exists.
+    /// Number of blocks of a group; the last group may have fewer. `group` must exist.
     pub(super) fn group_length(&self, group: u32) -> u32 {
         let before = u64::from(group) * u64::from(self.group_blocks);
-        u32::try_from((self.blocks - before).min(self.group_blocks.into()))
-            .expect("no more than group_blocks")
+        u32::try_from((self.blocks - before).min(self.group_blocks.into())).expect("at most group_blocks")
     }
 
-    /// The byte of a group's start.
+    /// Offset of a group in bytes.
     pub(super) fn group_byte(&self, group: u32) -> u64 {
         (u64::from(group) * u64::from(self.group_blocks)) << self.block_log
     }
@@ -223,7 +226,7 @@ impl Superblock {
         u64::from(group) << self.group_log | u64::from(block)
     }
 
-    /// The byte where a run of blocks in one group starts, if it is in the filesystem.
+    /// Offset in bytes of a run of blocks; `None` if the run is not inside one group of the filesystem.
     pub(super) fn run(&self, number: u64, count: u64) -> Option<u64> {
         let group = u32::try_from(number >> self.group_log).ok().filter(|group| *group < self.groups)?;
         let block = number & ((1 << self.group_log) - 1);
@@ -236,18 +239,18 @@ impl Superblock {
         u64::from(group) << (self.group_log + self.inodes_log()) | in_group
     }
 
-    /// The byte of an inode, if it can be one.
+    /// Offset of an inode in bytes; `None` if the number is invalid.
     pub(super) fn inode_byte(&self, number: u64) -> Option<u64> {
         let within = number & ((1 << self.inodes_log()) - 1);
         Some(self.run(number >> self.inodes_log(), 1)? + (within << self.inode_log))
     }
 
-    /// As metadata blocks name their place.
+    /// The location as stored in metadata blocks.
     pub(super) fn daddr(byte: u64) -> u64 {
         byte >> 9
     }
 
-    /// Bytes of the log, when it is in the filesystem.
+    /// Byte range of an internal log.
     pub(super) fn log(&self) -> Option<Range<u64>> {
         let start = (self.log_start != 0).then(|| self.run(self.log_start, self.log_blocks.into()))??;
         Some(start..start + (u64::from(self.log_blocks) << self.block_log))

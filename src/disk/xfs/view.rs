@@ -1,9 +1,9 @@
-//! Reading numbers out of untrusted bytes: what lies outside is an error that names the structure.
+//! Reads numbers from untrusted bytes: an access out of bounds is an error that names the structure.
 
 use crate::disk::source::ReadError;
 use std::fmt;
 
-/// What some bytes are, for messages: "directory block of inode 131".
+/// The name of a structure for messages, such as "directory block of inode 131".
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
     pub kind: &'static str,
@@ -34,7 +34,7 @@ impl<'a> View<'a> {
         let end = offset.checked_add(length);
         end.and_then(|end| self.bytes.get(offset..end)).ok_or_else(|| {
             self.damaged(format!(
-                "{length} bytes at {offset} are expected, but it has only {} bytes",
+                "{length} bytes expected at offset {offset}, but the structure has only {} bytes",
                 self.bytes.len()
             ))
         })
@@ -60,7 +60,7 @@ impl<'a> View<'a> {
         Ok(self.slice(offset, N)?.try_into().expect("the slice has that length"))
     }
 
-    /// Fails unless `found` is `wanted`.
+    /// Fails unless `found` equals `wanted`.
     pub(super) fn expect<T: PartialEq + fmt::LowerHex>(
         &self,
         what: &str,
@@ -70,6 +70,6 @@ impl<'a> View<'a> {
         if found == wanted {
             return Ok(());
         }
-        Err(self.damaged(format!("{what} is {found:#x}, not {wanted:#x}")))
+        Err(self.damaged(format!("{what} is {found:#x}, expected {wanted:#x}")))
     }
 }

@@ -1,4 +1,4 @@
-//! Damaged filesystems give errors, or something; never a panic or an endless loop.
+//! Reading damaged filesystems results in errors or data, but never in a panic or an endless loop.
 
 use super::sample::{Noise, sample};
 use super::{EPOCH, MIB, filled, window};
@@ -9,10 +9,10 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// An image with other bytes in some places.
+/// An image with modified bytes.
 struct Damaged<'a> {
     image: &'a dyn Source,
-    /// Where, in order of their making; later ones count.
+    /// Replaced blocks in order of creation; later ones take precedence.
     blocks: Vec<(u64, Vec<u8>)>,
 }
 
@@ -82,7 +82,7 @@ fn flipped_bytes() {
         let mut block = vec![0; (range.end - range.start) as usize];
         window.read_at(&mut block, range.start).unwrap();
         for _ in 0..1 + noise.next() % 4 {
-            // Half of them where headers and keys are.
+            // Half of the changes are in the area of headers and keys.
             let limit = if noise.next().is_multiple_of(2) { 400 } else { block.len() };
             let at = noise.next() as usize % limit;
             block[at] = [0, 0xff, noise.next() as u8][noise.next() as usize % 3];
@@ -93,12 +93,12 @@ fn flipped_bytes() {
         }
         read += usize::from(read_all(&Damaged { image: &window, blocks: vec![(range.start, block)] }));
     }
-    // Bytes of content and padding harm nothing.
+    // Changes of content and padding are harmless.
     assert!((50..1950).contains(&read), "{read} of 2000 could be read");
 }
 
 #[test]
-fn one_wrong_copy_does_no_harm() {
+fn one_wrong_copy_is_tolerated() {
     let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
@@ -110,13 +110,13 @@ fn one_wrong_copy_does_no_harm() {
     assert_eq!(Btrfs::open(&window).unwrap().tree().unwrap(), expected);
 }
 
-/// An image of which some places cannot be read.
-struct Worn<'a> {
+/// An image with unreadable areas.
+struct Unreadable<'a> {
     image: &'a dyn Source,
     places: Vec<Range<u64>>,
 }
 
-impl Source for Worn<'_> {
+impl Source for Unreadable<'_> {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if self.places.iter().any(|place| place.contains(&offset)) {
             return Err(rustix::io::Errno::IO.into());
@@ -130,14 +130,14 @@ impl Source for Worn<'_> {
 }
 
 #[test]
-fn one_copy_that_cannot_be_read_does_no_harm() {
+fn one_unreadable_copy_is_tolerated() {
     let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let window = window(&image);
     let btrfs = Btrfs::open(&window).unwrap();
     let places = metadata(&btrfs).into_iter().skip(1).collect();
-    let worn = Worn { image: &window, places };
+    let worn = Unreadable { image: &window, places };
     assert_eq!(Btrfs::open(&worn).unwrap().tree().unwrap(), btrfs.tree().unwrap());
 }
 

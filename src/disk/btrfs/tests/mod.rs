@@ -1,4 +1,4 @@
-//! Filesystems made by `mkfs.btrfs`, filled, and judged by `btrfs check`, `btrfs restore` and the reader.
+//! Filesystems made by `mkfs.btrfs`, filled, and checked by `btrfs check`, `btrfs restore` and the reader.
 
 mod hostile;
 mod refused;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 const EPOCH: i64 = 1_700_000_000;
 const MIB: u64 = 1 << 20;
 
-/// An empty filesystem. `None` if the host has no `mkfs.btrfs`.
+/// An empty filesystem. `None` if `mkfs.btrfs` is not installed.
 fn mkfs(size: u64, options: &str) -> Option<NamedTempFile> {
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(size).unwrap();
@@ -45,21 +45,21 @@ fn window(image: &NamedTempFile) -> Window<'_> {
     Window { file: image.as_file(), offset: 0, size }
 }
 
-/// `btrfs check` finds nothing.
+/// Asserts that `btrfs check` reports nothing.
 fn check(image: &Path, what: &str) {
     for mode in [&["--readonly"][..], &["--readonly", "--check-data-csum"]] {
         let output = crate::disk::judge("btrfs").arg("check").args(mode).arg(image).output().unwrap();
-        let said = [&output.stdout[..], &output.stderr]
+        let messages = [&output.stdout[..], &output.stderr]
             .map(|text| String::from_utf8_lossy(text).into_owned())
             .concat();
-        assert!(output.status.success() && said.contains("no error found"), "{what}: {said}");
-        // What it does not count as an error is told like this.
+        assert!(output.status.success() && messages.contains("no error found"), "{what}: {messages}");
+        // Messages that it does not count as errors.
         let remarks = ["ERROR", "unresolved", "mismatch", "warning, ", "cache and super generation"];
-        assert!(!remarks.iter().any(|remark| said.contains(remark)), "{what}: {said}");
+        assert!(!remarks.iter().any(|remark| messages.contains(remark)), "{what}: {messages}");
     }
 }
 
-/// What was read is what was written, but for numbers and places.
+/// Asserts that the trees are equal, except for numbers and locations.
 fn assert_same(written: &Scan, read: &Tree, source: &dyn Source) {
     assert_eq!(written.tree.nodes.len(), read.nodes.len());
     for ((one, path), other) in written.tree.nodes.iter().zip(&written.paths).zip(&read.nodes) {

@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Bytes that look random and are always the same (xorshift).
+/// Deterministic pseudorandom bytes (xorshift).
 pub(super) struct Noise(pub u64);
 
 impl Noise {
@@ -27,7 +27,7 @@ impl Noise {
     }
 }
 
-/// Some of every kind of node, and `many` names in one directory.
+/// Nodes of every type, and `many` names in one directory.
 pub(super) fn sample(many: usize) -> (TempDir, Scan) {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
@@ -42,7 +42,7 @@ pub(super) fn sample(many: usize) -> (TempDir, Scan) {
     (directory, scan)
 }
 
-/// Around every limit of sectors and inline data.
+/// Files around every limit of sectors and inline data.
 fn sizes(root: &Path, noise: &mut Noise) {
     for size in [0, 1, 2047, 2048, 2049, 4095, 4096, 4097, 65_537, 3_000_001] {
         fs::write(root.join(format!("size{size}")), noise.bytes(size)).unwrap();
@@ -92,7 +92,7 @@ fn links(root: &Path) {
     symlink("t".repeat(3900), root.join("links/long")).unwrap();
 }
 
-/// What only root could make: owners, devices, attributes of all namespaces.
+/// Adds metadata that only root could create: owners, devices, attributes of all namespaces.
 fn decorate(scan: &mut Scan) {
     let attributes = [
         (&b"security.capability"[..], vec![1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
@@ -122,7 +122,7 @@ fn decorate(scan: &mut Scan) {
     in_order(scan);
 }
 
-/// A node that the host's directory does not have.
+/// Adds a node that does not exist in the host's directory.
 fn add(scan: &mut Scan, name: &str, mode: u32, body: Body) {
     let id = scan.tree.nodes.len();
     let time = Time { seconds: 1, nanoseconds: 2 };
@@ -145,7 +145,7 @@ fn add(scan: &mut Scan, name: &str, mode: u32, body: Body) {
     entries.insert(name.into(), id);
 }
 
-/// Renames the nodes that were added, so that the order of nodes is that of names.
+/// Renumbers the added nodes, so that the order of nodes is that of names.
 fn in_order(scan: &mut Scan) {
     let Body::Directory(entries) = &mut scan.tree.nodes[ROOT].body else { unreachable!() };
     let last = entries.values().max().copied().unwrap_or(0);
@@ -157,7 +157,7 @@ fn in_order(scan: &mut Scan) {
     }
 }
 
-/// One file of so many bytes that are not zeros.
+/// One file with this many nonzero bytes.
 pub(super) fn one_file(size: u64) -> (TempDir, Scan) {
     let directory = tempfile::tempdir().unwrap();
     let file = File::create(directory.path().join("file")).unwrap();

@@ -1,11 +1,11 @@
-//! The forecast is a lower bound, and not far off.
+//! The predicted capacity is a lower bound and close to the real one.
 
 use super::sample::one_file;
 use super::{MIB, WriteError, check, filled, mkfs};
 use crate::plan::capacity::btrfs::{Profiles, capacity, minimum_size};
 
 #[test]
-fn what_is_forecast_fits() {
+fn predicted_capacity_fits() {
     let mixed = Profiles { mixed: true, metadata_copies: 1, node_size: 4096, ..Profiles::default() };
     for (options, size, profiles) in [
         ("", 109, Profiles::default()),
@@ -28,7 +28,7 @@ fn what_is_forecast_fits() {
 }
 
 #[test]
-fn minimum_sizes_are_those_of_mkfs() {
+fn minimum_sizes_match_mkfs() {
     if mkfs(109 * MIB, "").is_none() {
         return;
     }

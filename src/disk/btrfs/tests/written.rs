@@ -1,4 +1,4 @@
-//! Filled filesystems are sound, hold what they should, and always are the same.
+//! Filled filesystems are valid, contain what they should, and are reproducible.
 
 use super::sample::sample;
 use super::{EPOCH, MIB, assert_same, check, filled, open, window};
@@ -6,8 +6,8 @@ use crate::disk::bytes::is_zero;
 use crate::disk::scan::{Scan, scan};
 use std::io::Read;
 
-/// Whatever `mkfs.btrfs` is told, `btrfs check` finds nothing, the reader reads what was written, and a second
-/// filesystem is the same.
+/// For any options of `mkfs.btrfs`: `btrfs check` reports nothing, the reader returns what was written, and a second
+/// filesystem is identical.
 fn check_options(options: &str, scan: &Scan) {
     let Some(image) = filled(300 * MIB, options, scan) else { return };
     let image = image.unwrap();
@@ -18,7 +18,7 @@ fn check_options(options: &str, scan: &Scan) {
     assert_eq!(bytes(&image), bytes(&again), "{options}");
 }
 
-/// The positions and content of all blocks that are not zeros.
+/// The positions and contents of all blocks that are not zero.
 fn bytes(image: &tempfile::NamedTempFile) -> Vec<(usize, Vec<u8>)> {
     let mut file = std::fs::File::open(image.path()).unwrap();
     let mut found = Vec::new();
@@ -76,12 +76,12 @@ fn checksums() {
 }
 
 #[test]
-fn nothing_at_all() {
+fn empty_directory() {
     let directory = tempfile::tempdir().unwrap();
     check_options("", &scan(directory.path(), EPOCH).unwrap());
 }
 
-/// Files whose extents lie in several chunks, across the superblock at 64 MiB.
+/// Files whose extents are in several chunks, around the superblock at 64 MiB.
 #[test]
 fn several_chunks() {
     let (_directory, scan) = super::sample::one_file(150 * MIB);
@@ -89,14 +89,14 @@ fn several_chunks() {
     check_options("--mixed", &scan);
 }
 
-/// `btrfs restore` is a reader of its own.
+/// `btrfs restore` is an independent reader.
 #[test]
-fn restore_agrees() {
+fn results_match_btrfs_restore() {
     let (directory, scan) = sample(100);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
     let restored = tempfile::tempdir().unwrap();
-    // It asks before it goes on at files with many extents.
+    // It prompts before it continues with files that have many extents.
     let script =
         format!("yes | btrfs restore -S '{}' '{}'", image.path().display(), restored.path().display());
     let output = crate::disk::judge("sh").args(["-c", &script]).output().unwrap();
@@ -104,12 +104,12 @@ fn restore_agrees() {
     let mut diff = crate::disk::judge("diff");
     diff.args(["-r", "--no-dereference"]).args([directory.path(), restored.path()]);
     let output = diff.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{messages}");
 }
 
 #[test]
-fn what_is_in_use_can_be_described() {
+fn bytes_in_use_are_described() {
     let (_directory, scan) = sample(100);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };
     let image = image.unwrap();
@@ -127,15 +127,15 @@ fn what_is_in_use_can_be_described() {
     for expected in ["data of /sparse", "data of /size3000001", "tree block of the FS tree, leaf"] {
         assert!(described.contains(expected), "{expected} is not in {described:?}");
     }
-    assert!(!described.iter().any(|text| text == "free space" || text.contains("no chunk")));
+    assert!(!described.iter().any(|text| text == "free space" || text.contains("unallocated")));
     let after = used.last().unwrap().end;
     assert_eq!(btrfs.describe(after), "free space");
-    assert_eq!(btrfs.describe(299 * MIB), "space of no chunk");
+    assert_eq!(btrfs.describe(299 * MIB), "unallocated space");
 }
 
-/// All that is not in use reads as zeros.
+/// All bytes that are not in use read as zeros.
 #[test]
-fn nothing_remains_of_mkfs() {
+fn bytes_of_mkfs_are_removed() {
     use std::os::unix::fs::FileExt;
     let (_directory, scan) = sample(10);
     let Some(image) = filled(300 * MIB, "", &scan) else { return };

@@ -1,4 +1,4 @@
-//! The plan's forecast of an empty filesystem is what mke2fs makes.
+//! The predicted layout of an empty filesystem matches mke2fs.
 
 use super::*;
 
@@ -23,16 +23,16 @@ fn check_forecast(kind: Kind, size: u64, options: &str) {
     let window = Window { file: &file, offset: 0, size };
     let ext = Ext::open(&window).unwrap();
     let Some(Capacity { block_size, free_blocks, reserved, inodes }) = forecast else {
-        panic!("{name} {size} {options}: no forecast");
+        panic!("{name} {size} {options}: no prediction");
     };
     assert_eq!(
         (block_size, free_blocks * block_size),
         (ext.superblock.block_size, ext.free_bytes()),
         "{name} {size} {options}"
     );
-    let told = String::from_utf8(run("dumpe2fs", &["-h", path], &[]).unwrap().stdout).unwrap();
+    let printed = String::from_utf8(run("dumpe2fs", &["-h", path], &[]).unwrap().stdout).unwrap();
     let field = |name: &str| -> u64 {
-        let line = told.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let line = printed.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().parse().unwrap()
     };
     assert_eq!(inodes, field("Inode count:"), "{name} {size} {options}");
@@ -40,7 +40,7 @@ fn check_forecast(kind: Kind, size: u64, options: &str) {
 }
 
 #[test]
-fn forecasts_are_what_mke2fs_makes() {
+fn predictions_match_mke2fs() {
     const MIB: u64 = 1 << 20;
     for kind in [Kind::Ext2, Kind::Ext3, Kind::Ext4] {
         for mib in [1, 2, 3, 7, 16, 64, 129, 300, 511, 512, 1000, 2048, 3000, 9000, 40_000] {

@@ -1,4 +1,4 @@
-//! Filesystems that mkfs.vfat and mtools made, read back and judged by fsck.fat.
+//! Reads back filesystems that mkfs.vfat and mtools made, and checks them with fsck.fat.
 
 mod written;
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
 
-/// `None` if the host does not have the program.
+/// `None` if the program is not installed.
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     let mut command = judge(program);
     command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
@@ -29,7 +29,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A filesystem with [`files`], and its bytes.
+/// A filesystem with [`files`], as bytes.
 fn make(directory: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
     let image = directory.join("image");
     File::create(&image).unwrap().set_len(size).unwrap();
@@ -74,7 +74,7 @@ const SHAPES: &[(u64, &str)] = &[
 ];
 
 #[test]
-fn reading_back_equals_what_was_copied() {
+fn copied_files_are_read_back() {
     let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
         let Some(bytes) = make(directory.path(), *size, options) else { return };
@@ -107,7 +107,7 @@ fn reading_back_equals_what_was_copied() {
 }
 
 #[test]
-fn the_bytes_in_use_are_the_filesystem() {
+fn bytes_in_use_are_sufficient() {
     let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
         let Some(bytes) = make(directory.path(), *size, options) else { return };
@@ -132,7 +132,7 @@ fn bytes_are_described() {
     let source = bytes.as_slice();
     let fat = Fat::open(&source).unwrap();
     let check = |at: u64, expect: &str| assert_eq!(fat.describe(at), expect);
-    check(70, "boot sector, volume id");
+    check(70, "boot sector, volume ID");
     check(512, "info sector");
     check(6 * 512 + 510, "copy of the boot sector, signature");
     check(fat.boot.tables[0].start + 8, "table 1, entry 2");
@@ -142,7 +142,7 @@ fn bytes_are_described() {
 }
 
 #[test]
-fn damage_is_survived() {
+fn damage_does_not_panic() {
     const ROUNDS: u32 = 700;
     let directory = TempDir::new().unwrap();
     let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
@@ -178,7 +178,7 @@ fn damage_is_survived() {
 }
 
 #[test]
-fn forecasts_are_what_mkfs_makes() {
+fn predicted_sizes_match_mkfs() {
     const MIB: u64 = 1 << 20;
     let directory = TempDir::new().unwrap();
     for mib in [1, 3, 5, 16, 33, 100, 255, 260, 300, 511, 512, 600, 2048] {

@@ -1,4 +1,4 @@
-//! Filesystems that mkfs.vfat made, filled here, judged by fsck.fat, and read by mtools.
+//! Fills filesystems that mkfs.vfat made, checks them with fsck.fat, and reads them with mtools.
 
 use super::{SHAPES, run};
 use crate::disk::fat::{Fat, WriteError, fill, unholdable};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const EPOCH: i64 = 1_700_000_001;
 
-/// Paths and what is there; `None` is a directory.
+/// Paths with file contents; `None` is a directory.
 type Files = BTreeMap<String, Option<Vec<u8>>>;
 
 fn empty(directory: &Path, size: u64, options: &str) -> Option<File> {
@@ -81,7 +81,7 @@ fn collect(image: &File, tree: &Tree, id: NodeId, path: &str, files: &mut Files)
     }
 }
 
-/// With every directory that the paths name.
+/// Adds all parent directories.
 fn whole(files: &Files) -> Files {
     let mut whole = files.clone();
     for path in files.keys() {
@@ -94,11 +94,11 @@ fn whole(files: &Files) -> Files {
 
 fn judged(directory: &Path, what: &str) {
     let judged = run("fsck.fat", &["-n", directory.join("image").to_str().unwrap()]).unwrap();
-    let said = String::from_utf8_lossy(&judged.stdout).into_owned();
-    assert!(judged.status.success() && said.lines().count() == 2, "{what}: {said}");
+    let messages = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(judged.status.success() && messages.lines().count() == 2, "{what}: {messages}");
 }
 
-/// As mtools copy it out.
+/// The files as mtools copies them out.
 fn by_mtools(directory: &Path) -> Files {
     let out = directory.join("out");
     let _ = fs::remove_dir_all(&out);
@@ -124,7 +124,7 @@ fn by_mtools(directory: &Path) -> Files {
     files
 }
 
-/// Names that are hard for it: alike, in several cases, with what short names do not have, long.
+/// Difficult names: similar, in different cases, with characters that short names do not allow, long.
 fn name() -> impl Strategy<Value = String> {
     let odd = "[A-Za-z0-9 .+,;=\\[\\]~!#$%&'()@^_`{}äß日-]{0,20}[A-Za-z0-9~_-]";
     prop_oneof![
@@ -143,7 +143,7 @@ fn files() -> impl Strategy<Value = Files> {
     );
     let path = prop::collection::vec(name(), 1..4).prop_map(|names| names.join("/"));
     prop::collection::btree_map(path, content, 0..40).prop_map(|files| {
-        // A file is no directory, and one name is there once.
+        // A file cannot also be a directory, and a name occurs once.
         let mut kept = Files::new();
         let mut folded: BTreeMap<String, String> = BTreeMap::new();
         for (path, content) in files {
@@ -169,24 +169,24 @@ fn files() -> impl Strategy<Value = Files> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(8) })]
 
-    /// What is put into it is in it, for every shape, for fsck.fat and for mtools; then more is added.
+    /// Fills filesystems of every shape, checks them with fsck.fat and mtools, and adds more files.
     #[test]
-    fn a_tree_is_held(first in files(), second in files()) {
+    fn written_trees_are_read_back(first in files(), second in files()) {
         for (size, options) in SHAPES {
             let directory = TempDir::new().unwrap();
             let Some(image) = empty(directory.path(), *size, options) else { return Ok(()) };
             put(&image, &first, true).unwrap();
             judged(directory.path(), options);
             prop_assert_eq!(read_back(&image), whole(&first));
-            // It calls an empty directory an error.
+            // mcopy reports an empty directory as an error.
             if !first.is_empty() {
-                // It knows no pairs of surrogates.
+                // mcopy does not support surrogate pairs.
                 let paths = whole(&first).into_iter();
                 let expected: Files =
                     paths.map(|(path, content)| (path.replace('\u{1f980}', "__"), content)).collect();
                 prop_assert_eq!(by_mtools(directory.path()), expected);
             }
-            // Names that are there in another case, or as another kind, are left out.
+            // Leave out names that already exist in another case or as another type.
             let there = whole(&first);
             let fold = super::super::new_name::folded;
             let known: BTreeMap<String, &String> = there.keys().map(|path| (fold(path), path)).collect();
@@ -212,14 +212,14 @@ fn one(path: &str, bytes: &[u8]) -> Files {
 }
 
 #[test]
-fn what_has_the_name_is_replaced_and_its_room_is_free_again() {
+fn replaced_files_free_their_clusters() {
     let directory = TempDir::new().unwrap();
     let Some(image) = empty(directory.path(), 20 << 20, "-F 16 -s 4") else { return };
     for round in 0..20 {
         put(&image, &one("EFI/BOOT/BOOTX64.EFI", &vec![round; 8 << 20]), false).unwrap();
         judged(directory.path(), "replaced");
     }
-    // Another case is the same name.
+    // Names that differ only in case are the same name.
     put(&image, &one("EFI/boot/bootx64.efi", b"new"), false).unwrap();
     assert_eq!(read_back(&image)["EFI/BOOT/bootx64.efi"], Some(b"new".to_vec()));
     let failure = put(&image, &one("EFI/boot", b"a file"), false).unwrap_err();
@@ -232,11 +232,11 @@ fn what_has_the_name_is_replaced_and_its_room_is_free_again() {
         failure.to_string(),
         "vfat cannot store `/EFI/BOOT/bootx64.efi`: a file with this name already exists"
     );
-    judged(directory.path(), "after refusals");
+    judged(directory.path(), "after rejected writes");
 }
 
 #[test]
-fn limits_are_told_before_anything_is_written() {
+fn limits_are_checked_before_writing() {
     let directory = TempDir::new().unwrap();
     let Some(image) = empty(directory.path(), 2 << 20, "-F 12 -r 32") else { return };
     let before = fs::read(directory.path().join("image")).unwrap();
@@ -254,7 +254,7 @@ fn limits_are_told_before_anything_is_written() {
     assert_eq!(fs::read(directory.path().join("image")).unwrap(), before);
 }
 
-/// Ten thousand names that are alike, in a directory that grows over many clusters.
+/// Ten thousand similar names in a directory that grows over many clusters.
 #[test]
 fn a_large_directory() {
     let directory = TempDir::new().unwrap();
@@ -269,7 +269,7 @@ fn a_large_directory() {
 }
 
 #[test]
-fn what_no_fat_holds_is_found_without_one() {
+fn unsupported_nodes_are_found_beforehand() {
     let check = |make: &dyn Fn(&Path), expect: Option<(&str, &str)>| {
         let directory = TempDir::new().unwrap();
         make(directory.path());
@@ -285,12 +285,12 @@ fn what_no_fat_holds_is_found_without_one() {
     check(&|root| write(root, "Fine.txt"), None);
     check(
         &|root| ["Foo.txt", "foo.txt"].iter().for_each(|name| write(root, name)),
-        Some(("/foo.txt", "it has the same name as `Foo.txt`: vfat is not case-sensitive")),
+        Some(("/foo.txt", "same name as `Foo.txt`: vfat is not case-sensitive")),
     );
     check(&|root| write(root, "a:b"), Some(("/a:b", "vfat does not allow `:` in names")));
     check(
         &|root| write(root, "a."),
-        Some(("/a.", "vfat does not allow a dot or a blank at the end of a name")),
+        Some(("/a.", "vfat does not allow a dot or a space at the end of a name")),
     );
     check(
         &|root| std::os::unix::fs::symlink("x", root.join("l")).unwrap(),
@@ -298,7 +298,7 @@ fn what_no_fat_holds_is_found_without_one() {
     );
     let size =
         |bytes: u64| move |root: &Path| File::create(root.join("big")).unwrap().set_len(bytes).unwrap();
-    let most = "a file on vfat has at most 4 GiB minus a cluster of 4096 bytes, this one has 4294963201";
+    let most = "vfat limits a file to 4 GiB minus one cluster of 4096 bytes, this one has 4294963201";
     check(&size((4 << 30) - 4095), Some(("/big", most)));
     check(&size((4 << 30) - 4096), None);
     check(&|root| (0..2600).for_each(|index| write(root, &format!("{index}{}", "x".repeat(250)))), None);
@@ -311,9 +311,9 @@ fn what_no_fat_holds_is_found_without_one() {
     );
 }
 
-/// A preserved ESP of another system has names in its own case: they are the same to vfat, and to the comparison.
+/// A preserved ESP of another system may use other cases in its names. vfat and the comparison treat them as equal.
 #[test]
-fn a_directory_in_another_case_is_the_same_directory() {
+fn directory_names_are_case_insensitive() {
     let directory = TempDir::new().unwrap();
     let Some(image) = empty(directory.path(), 20 << 20, "-F 16 -s 4") else { return };
     put(&image, &one("EFI/Boot/other.efi", b"theirs"), true).unwrap();

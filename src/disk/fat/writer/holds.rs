@@ -1,12 +1,12 @@
-//! What no FAT can hold.
+//! Checks for nodes that no FAT filesystem can store.
 
 use super::super::new_name;
 use super::MOST_ENTRIES;
 use crate::disk::tree::{Body, Node, ROOT};
 use std::collections::BTreeMap;
 
-/// The first thing of a tree that no FAT filesystem with such clusters can hold, found without one. `owner`: user and group
-/// that everything on it will belong to.
+/// The first node that a FAT filesystem with this cluster size cannot store. `owner`: user and group that all files on
+/// it will belong to.
 pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
     let mut waiting = vec![(ROOT, String::new())];
     while let Some((id, directory)) = waiting.pop() {
@@ -20,7 +20,7 @@ pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(St
                 Err(problem) => return Some((path, problem)),
             };
             if let Some(other) = seen.insert(new_name::folded(name), name) {
-                let problem = format!("it has the same name as `{other}`: vfat is not case-sensitive");
+                let problem = format!("same name as `{other}`: vfat is not case-sensitive");
                 return Some((path, problem));
             }
             if let Some(problem) = unholdable_node(&nodes[*child], cluster, owner) {
@@ -44,11 +44,11 @@ pub(super) fn unholdable_node(node: &Node, cluster: u64, owner: (u32, u32)) -> O
         Body::Link(_) => "vfat does not support symbolic links",
         Body::Device { .. } => "vfat does not support device nodes",
         Body::Other => "vfat does not support FIFOs and sockets",
-        // The format takes 4 GiB less a byte, but fsck.fat 4.2 counts the bytes of a file's clusters in 32 bits, and cuts one
-        // that needs 4 GiB of them to nothing.
+        // The format allows 4 GiB minus one byte. fsck.fat 4.2 computes the size of a file's clusters in 32 bits,
+        // though, and truncates a file whose clusters take 4 GiB to zero.
         Body::File(_) if node.size.next_multiple_of(cluster.max(1)) > u64::from(u32::MAX) => {
             return Some(format!(
-                "a file on vfat has at most 4 GiB minus a cluster of {cluster} bytes, this one has {}",
+                "vfat limits a file to 4 GiB minus one cluster of {cluster} bytes, this one has {}",
                 node.size
             ));
         }
@@ -57,7 +57,7 @@ pub(super) fn unholdable_node(node: &Node, cluster: u64, owner: (u32, u32)) -> O
         }
         _ if !node.attributes.is_empty() => {
             let names: Vec<_> = node.attributes.keys().map(|name| String::from_utf8_lossy(name)).collect();
-            return Some(format!("vfat does not store extended attributes, and it has {}", names.join(", ")));
+            return Some(format!("vfat does not store extended attributes, found {}", names.join(", ")));
         }
         _ => return None,
     };

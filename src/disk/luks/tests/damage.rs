@@ -1,4 +1,4 @@
-//! Headers that are not as they were made.
+//! Damaged headers.
 
 use super::{PASSPHRASE, contents, image, quick, seeded};
 use crate::disk::luks::{Luks, UnlockError};
@@ -11,15 +11,15 @@ fn bytes() -> Vec<u8> {
     contents(image(&quick()).as_file())
 }
 
-/// Why the bytes cannot be opened.
-fn refusal(bytes: &[u8]) -> String {
+/// The error of opening the bytes.
+fn open_error(bytes: &[u8]) -> String {
     match Luks::open(&bytes) {
         Ok(_) => "it opened".into(),
         Err(error) => error.to_string(),
     }
 }
 
-/// Makes the checksum of a header right again.
+/// Updates the checksum of a header.
 fn seal(bytes: &mut [u8], header: usize) {
     let header = &mut bytes[header..header + HEADER];
     header[448..512].fill(0);
@@ -27,7 +27,7 @@ fn seal(bytes: &mut [u8], header: usize) {
     header[448..480].copy_from_slice(&checksum);
 }
 
-/// Replaces a part of the JSON text in both headers, with right checksums.
+/// Replaces a part of the JSON text in both headers and updates the checksums.
 fn with_json(from: &str, to: &str) -> Vec<u8> {
     with_text(|text| {
         assert!(text.contains(from), "{from}");
@@ -35,7 +35,7 @@ fn with_json(from: &str, to: &str) -> Vec<u8> {
     })
 }
 
-/// Changes the JSON text in both headers, with right checksums.
+/// Changes the JSON text in both headers and updates the checksums.
 fn with_text(change: impl Fn(&str) -> String) -> Vec<u8> {
     let mut bytes = bytes();
     for header in [0, HEADER] {
@@ -50,7 +50,7 @@ fn with_text(change: impl Fn(&str) -> String) -> Vec<u8> {
 }
 
 #[test]
-fn a_keyslot_that_cannot_be_tried_hides_no_other() {
+fn other_keyslots_are_tried_after_an_error() {
     let bytes = with_text(|text| {
         let mut json: serde_json::Value = serde_json::from_str(text).unwrap();
         let mut odd = json["keyslots"]["0"].clone();
@@ -68,8 +68,9 @@ fn a_keyslot_that_cannot_be_tried_hides_no_other() {
 }
 
 #[test]
-fn damage_in_any_field_of_either_header_is_named_with_its_place() {
-    // Where the damage is and what is said of it; what has no check of its own, its checksum betrays.
+fn damage_in_any_header_field_is_located() {
+    // Position of the damage, expected message, and its reported position. Fields without a check of their own are
+    // covered by the checksum.
     let fields: &[(usize, &str, usize)] = &[
         (0, "the magic is", 0),
         (5, "the magic is", 0),
@@ -77,7 +78,7 @@ fn damage_in_any_field_of_either_header_is_named_with_its_place() {
         (10, "the header's size is", 8),
         (20, "the checksum is", 448),
         (24, "the checksum is", 448),
-        (72, "the checksum is called", 72),
+        (72, "the checksum algorithm is", 72),
         (104, "the checksum is", 448),
         (170, "the checksum is", 448),
         (208, "the checksum is", 448),
@@ -95,32 +96,32 @@ fn damage_in_any_field_of_either_header_is_named_with_its_place() {
     for (header, name) in [(0, "primary"), (HEADER, "secondary")] {
         for (at, problem, field) in fields {
             bytes[header + at] ^= 0x20;
-            let refusal = refusal(&bytes);
+            let open_error = open_error(&bytes);
             let place = format!("{name} LUKS2 header at byte {} of", header + field);
-            assert!(refusal.starts_with(&place) && refusal.contains(problem), "{at}: {refusal}");
+            assert!(open_error.starts_with(&place) && open_error.contains(problem), "{at}: {open_error}");
             bytes[header + at] ^= 0x20;
         }
     }
-    assert_eq!(refusal(&bytes), "it opened");
+    assert_eq!(open_error(&bytes), "it opened");
 }
 
 #[test]
-fn headers_that_differ_are_refused() {
+fn different_headers_are_rejected() {
     for (at, field) in [(23, "sequence number"), (24, "label"), (208, "subsystem"), (169, "UUID")] {
         let mut bytes = bytes();
         bytes[HEADER + at] = b'1';
         seal(&mut bytes, HEADER);
-        let refusal = refusal(&bytes);
-        assert!(refusal.contains(&format!("its {field} differs")), "{refusal}");
+        let open_error = open_error(&bytes);
+        assert!(open_error.contains(&format!("the {field} differs")), "{open_error}");
     }
     let mut bytes = bytes();
     bytes[HEADER + 4096] = b' ';
     seal(&mut bytes, HEADER);
-    assert!(refusal(&bytes).contains("its JSON text differs"));
+    assert!(open_error(&bytes).contains("the JSON text differs"));
 }
 
 #[test]
-fn faults_in_the_json_are_named_by_their_path() {
+fn json_errors_contain_the_path() {
     for (from, to, expected) in [
         ("\"key_size\":64,\"af\"", "\"af\"", "`keyslots.0.key_size` of the LUKS2 JSON area at byte 4096"),
         ("\"stripes\":4000", "\"stripes\":4001", "`keyslots.0.af.stripes`"),
@@ -143,13 +144,13 @@ fn faults_in_the_json_are_named_by_their_path() {
         ("\"digest\":\"", "\"digest\":\"\",\"x\":\"", "`digests.0.digest`"),
         ("{\"keyslots\"", "{{\"keyslots\"", "LUKS2 JSON area"),
     ] {
-        let refusal = refusal(&with_json(from, to));
-        assert!(refusal.starts_with(expected), "{to}: {refusal}");
+        let open_error = open_error(&with_json(from, to));
+        assert!(open_error.starts_with(expected), "{to}: {open_error}");
     }
 }
 
 #[test]
-fn what_is_not_known_is_unsupported_rather_than_damaged() {
+fn unknown_features_are_unsupported_rather_than_damaged() {
     for (from, to) in [
         ("\"type\":\"crypt\"", "\"type\":\"linear\""),
         ("\"type\":\"pbkdf2\"", "\"type\":\"scrypt\""),
@@ -179,10 +180,10 @@ fn a_partition_too_short_for_its_data_is_an_error() {
     }
 }
 
-/// Flips of bytes with the checksums made right again, so that they reach what is behind these. A law: it is refused,
-/// or a key comes out that is 32 or 64 bytes long, or none does.
+/// Flips bytes and updates the checksums, so that the damage reaches the code after the checksum test. Opening must
+/// fail, or return a key of 32 or 64 bytes, or no key.
 #[test]
-fn random_damage_does_no_harm() {
+fn random_damage_does_not_panic() {
     let whole = bytes();
     let mut random = seeded(b"damage");
     let mut below = |limit: usize| {
@@ -197,7 +198,7 @@ fn random_damage_does_no_harm() {
         let headers = &whole[..2 * HEADER];
         bytes[..2 * HEADER].copy_from_slice(headers);
         for _ in 0..=below(3) {
-            // The text, where most of the meaning is; or the binary header.
+            // In the JSON text, where most of the fields are, or in the binary header.
             let at = if round % 4 == 0 { below(512) } else { 4096 + below(json_length) };
             let value = if round % 2 == 0 { below(256) as u8 } else { b"0123456789\"{}[],:"[below(17)] };
             bytes[at] = value;
@@ -218,5 +219,5 @@ fn random_damage_does_no_harm() {
             }
         }
     }
-    assert!(opened > 100, "only {opened} reached what is behind the checksums");
+    assert!(opened > 100, "only {opened} passed the checksum test");
 }

@@ -1,4 +1,4 @@
-//! Volumes made here and read by cryptsetup, and the other way round. Cryptsetup needs no root for files.
+//! Volumes written here and read by cryptsetup, and vice versa. cryptsetup does not need root privileges for files.
 
 use super::{PASSPHRASE, SECTOR_SIZES, image, quick, volume};
 use crate::disk::has_judge;
@@ -18,8 +18,8 @@ fn run(arguments: &[&str], image: &Path) -> Output {
 
 fn succeed(arguments: &[&str], image: &Path) -> String {
     let output = run(arguments, image);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cryptsetup {arguments:?}: {said}");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cryptsetup {arguments:?}: {messages}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -47,7 +47,7 @@ const COSTS: [KeyDerivation; 4] = [
 ];
 
 #[test]
-fn cryptsetup_opens_it_with_the_passphrase_and_no_other() {
+fn cryptsetup_opens_it_with_the_right_passphrase_only() {
     if !has_judge("cryptsetup") {
         return;
     }
@@ -78,7 +78,7 @@ fn cryptsetup_finds_the_same_volume_key() {
 }
 
 #[test]
-fn cryptsetup_shows_what_was_asked_for_and_has_nothing_to_repair() {
+fn cryptsetup_shows_the_parameters_and_repairs_nothing() {
     if !has_judge("cryptsetup") {
         return;
     }
@@ -101,7 +101,7 @@ fn cryptsetup_shows_what_was_asked_for_and_has_nothing_to_repair() {
     assert!(std::fs::read(image.path()).unwrap() == before);
 }
 
-/// The JSON text with what is random, or depends on the host's speed, replaced.
+/// The JSON text, with values that are random or depend on the host's speed replaced.
 fn shape(image: &Path) -> Value {
     let bytes = std::fs::read(image).unwrap();
     let text = bytes[4096..16_384].split(|byte| *byte == 0).next().unwrap();
@@ -113,7 +113,7 @@ fn shape(image: &Path) -> Value {
 }
 
 #[test]
-fn the_json_is_what_cryptsetup_writes_but_for_random_bytes() {
+fn the_json_equals_that_of_cryptsetup() {
     if !has_judge("cryptsetup") {
         return;
     }
@@ -146,7 +146,7 @@ fn the_json_is_what_cryptsetup_writes_but_for_random_bytes() {
 }
 
 #[test]
-fn a_second_passphrase_added_by_cryptsetup_opens_it_too() {
+fn a_passphrase_added_by_cryptsetup_opens_the_volume() {
     if !has_judge("cryptsetup") {
         return;
     }
@@ -194,10 +194,10 @@ fn volumes_made_by_cryptsetup_are_read() {
     }
 }
 
-/// Cryptsetup encrypts the data again with a key of its own, so that it must have read it as it was meant; and it wants
-/// the keyslot's costs to be ones that it would write.
+/// cryptsetup re-encrypts the data with its own key, so it must have decrypted it correctly. It also rejects a keyslot
+/// with costs that it would not write itself.
 #[test]
-fn what_cryptsetup_re_encrypts_is_still_the_same_data() {
+fn cryptsetup_re_encryption_preserves_the_data() {
     use crate::disk::source::Source;
     if !has_judge("cryptsetup") {
         return;
@@ -207,7 +207,7 @@ fn what_cryptsetup_re_encrypts_is_still_the_same_data() {
         let key_derivation = KeyDerivation::Argon2id(Argon2Cost { time: 4, memory_kib: 64, lanes: 1 });
         let image = image(&Parameters { sector_size, key_derivation, ..quick() });
         let cost = ["--pbkdf-memory=64", "--pbkdf-force-iterations=4"];
-        // Nobody else uses the image, and an ordinary user may not make /run/cryptsetup.
+        // The image is not shared, and an unprivileged user may not be able to create /run/cryptsetup.
         let reencrypt = ["reencrypt", "--batch-mode", "--disable-locks", "--force-offline-reencrypt"];
         succeed(&[&reencrypt[..], &["--key-file", text(&key)], &cost].concat(), image.path());
         with_luks(image.path(), |luks| {

@@ -1,4 +1,4 @@
-//! Volumes made and read again, damaged, and judged by cryptsetup.
+//! Volumes that are written and read back, damaged, and checked with cryptsetup.
 
 mod damage;
 mod judged;
@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 const PASSPHRASE: &[u8] = b"correct horse";
 
-/// Of the data of test volumes, in bytes.
+/// Data size of test volumes in bytes.
 const DATA_SIZE: u64 = 64 << 10;
 
-/// Quick to open: what these tests are about is not how hard a passphrase is to guess.
+/// Cheap parameters: these tests are not about resistance to guessing.
 fn quick() -> Parameters {
     let key_derivation = KeyDerivation::Pbkdf2 { hash: Hash::Sha256, iterations: 1000 };
     let uuid = Uuid::from_u128(0x9d2f_0a51_7f6c_4d3b_a1e0_5c8f_2b94_73d6);
@@ -27,7 +27,7 @@ fn volume(parameters: &Parameters) -> Volume {
     format(parameters, PASSPHRASE, &mut seeded(b"test")).unwrap()
 }
 
-/// What the test volumes hold; no two sectors are equal.
+/// The data of the test volumes; no two sectors are equal.
 fn plain_bytes() -> Vec<u8> {
     (0..DATA_SIZE as u32 / 4).flat_map(|number| number.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect()
 }

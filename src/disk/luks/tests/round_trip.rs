@@ -1,4 +1,4 @@
-//! What is made can be read, depends on nothing but its arguments, and faulty arguments are refused.
+//! Volumes can be read back and depend on the arguments only; invalid arguments are rejected.
 
 use super::{DATA_SIZE, PASSPHRASE, SECTOR_SIZES, contents, image, plain_bytes, quick, volume};
 use crate::disk::luks::{
@@ -15,7 +15,7 @@ const DERIVATIONS: [KeyDerivation; 4] = [
 ];
 
 #[test]
-fn what_was_asked_for_is_read_again() {
+fn parameters_are_read_back() {
     for key_derivation in DERIVATIONS {
         for sector_size in SECTOR_SIZES {
             let parameters = Parameters { key_derivation, sector_size, ..quick() };
@@ -58,7 +58,7 @@ fn any_part_of_the_data_can_be_read() {
 }
 
 #[test]
-fn another_passphrase_is_refused() {
+fn a_wrong_passphrase_is_rejected() {
     let bytes = contents(image(&quick()).as_file());
     let source = &bytes[..];
     let luks = Luks::open(&source).unwrap();
@@ -68,7 +68,7 @@ fn another_passphrase_is_refused() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+fn output_depends_on_the_seed_only() {
     let make = |seed: &[u8]| format(&quick(), PASSPHRASE, &mut seeded(seed)).unwrap();
     let (first, again, other) = (make(b"1"), make(b"1"), make(b"2"));
     assert!(first.header == again.header);
@@ -77,9 +77,9 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(first.header != other.header);
 }
 
-/// Whoever has images of a seed expects the next version of this program to make the same.
+/// Images of a seed must be reproducible with later versions of this program.
 #[test]
-fn the_stream_of_a_seed_stays_as_it_is() {
+fn the_stream_of_a_seed_is_stable() {
     let mut bytes = [0; 8];
     let mut stream = seeded(b"ister");
     stream(&mut bytes[..3]);
@@ -98,7 +98,7 @@ fn keys_are_not_printed() {
 }
 
 #[test]
-fn what_cryptsetup_would_not_take_is_refused() {
+fn parameters_that_cryptsetup_rejects_are_rejected() {
     let refused = |parameters: Parameters| format(&parameters, PASSPHRASE, &mut seeded(b"x")).unwrap_err();
     for label in [String::new(), "x".repeat(48), "a\0b".into()] {
         let error = refused(Parameters { label: Some(label), ..quick() });
@@ -114,14 +114,14 @@ fn what_cryptsetup_would_not_take_is_refused() {
     let key_derivation = KeyDerivation::Pbkdf2 { hash: Hash::Sha256, iterations: 999 };
     assert_eq!(
         refused(Parameters { key_derivation, ..quick() }).to_string(),
-        "pbkdf2's number of iterations is 999; 1000 to 33554432 will do"
+        "pbkdf2 number of iterations is 999, expected 1000 to 33554432"
     );
     let empty = format(&quick(), b"", &mut seeded(b"x")).unwrap_err();
     assert_eq!(empty, LuksError::EmptyPassphrase);
 }
 
 #[test]
-fn a_label_of_47_bytes_and_none_are_kept() {
+fn labels_of_0_and_47_bytes_round_trip() {
     let longest = "ä".repeat(23) + "x";
     for label in [Some(longest), None] {
         let bytes = contents(image(&Parameters { label: label.clone(), ..quick() }).as_file());

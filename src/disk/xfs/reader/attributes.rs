@@ -1,4 +1,4 @@
-//! Extended attributes: in the inode, or in leaf blocks with an index, long values in blocks of their own.
+//! Extended attributes: in the inode, or in leaf blocks with an index; long values are in separate blocks.
 
 use super::super::acl;
 use super::super::format::{
@@ -14,18 +14,18 @@ use std::collections::BTreeMap;
 
 type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Where things lie in a leaf: (version 5, version 4).
+/// Offsets in a leaf: (version 5, version 4).
 const LEAF_COUNT: (usize, usize) = (56, 12);
 const LEAF_ENTRIES: (usize, usize) = (80, 32);
 const LEAF_ENTRY: usize = 8;
-/// Bytes before a name in a leaf: with its value there, and with its value elsewhere.
+/// Bytes before a name in a leaf: with a local value, and with a remote value.
 const LOCAL_NAME: usize = 3;
 const REMOTE_NAME: usize = 9;
 const NODE_COUNT: (usize, usize) = (56, 12);
 const NODE_ENTRIES: (usize, usize) = (64, 16);
-/// Bytes of the header in each block of a value; version 4 has none.
+/// Size of the header in each block of a remote value, in bytes; version 4 has none.
 const REMOTE_HEADER: (usize, usize) = (56, 0);
-/// In that header: where in the value its part begins, and how many bytes it has.
+/// Header fields: the offset of the block's part in the value, and its length in bytes.
 const REMOTE_OFFSET: usize = 4;
 const REMOTE_BYTES: usize = 8;
 
@@ -38,7 +38,7 @@ impl Xfs<'_> {
             return Ok(found);
         }
         let mappings = self.mappings(inode, fork, budget)?;
-        // A fork whose last attribute was removed may stay, without any block.
+        // A fork whose last attribute was removed may remain without blocks.
         if mappings.is_empty() {
             return Ok(found);
         }
@@ -52,14 +52,14 @@ impl Xfs<'_> {
 struct Reader<'r, 'a> {
     xfs: &'r Xfs<'a>,
     inode: &'r Inode,
-    /// In order and apart from each other.
+    /// Sorted and disjoint.
     mappings: Vec<Mapping>,
     budget: &'r mut Budget,
     found: Attributes,
 }
 
 impl Reader<'_, '_> {
-    /// Follows the index down its left edge, then the leaves from left to right.
+    /// Descends the left edge of the index, then reads the leaves from left to right.
     fn read(&mut self) -> Result<(), ReadError> {
         let xfs = self.xfs;
         let mut next = 0;
@@ -71,7 +71,7 @@ impl Reader<'_, '_> {
                 break;
             }
             if view.u16(xfs.by_version(NODE_COUNT))? == 0 {
-                return Err(view.damaged("its index has an empty block"));
+                return Err(view.damaged("an index block is empty"));
             }
             next = view.u32(xfs.by_version(NODE_ENTRIES) + 4)?.into();
         }
@@ -80,29 +80,30 @@ impl Reader<'_, '_> {
             let (bytes, at) = self.block(next)?;
             let view = self.view(&bytes, at);
             xfs.check_header(&view, Header::INDEX, self.inode.number)?;
-            view.expect("the magic", view.u16(8)?, xfs.by_version(ATTRIBUTE_LEAF_MAGIC))?;
+            view.expect("the magic number", view.u16(8)?, xfs.by_version(ATTRIBUTE_LEAF_MAGIC))?;
             self.leaf(&view)?;
             next = view.u32(0)?.into();
             if next == 0 {
                 return Ok(());
             }
         }
-        Err(self.inode.view().damaged("its attribute blocks go in circles"))
+        Err(self.inode.view().damaged("the attribute blocks form a loop"))
     }
 
     fn view<'b>(&self, bytes: &'b [u8], at: u64) -> View<'b> {
         View { bytes, name: name("attribute block of inode", self.inode.number), at }
     }
 
-    /// The fork's block at an offset in blocks, and where it lies.
+    /// The fork's block at an offset in blocks, and its location in bytes.
     fn block(&mut self, offset: u64) -> Result<(Vec<u8>, u64), ReadError> {
         let view = self.inode.view();
         self.budget.spend(1, &view)?;
         let after = self.mappings.partition_point(|mapping| mapping.offset <= offset);
         let mapping = self.mappings[..after].last();
         let mapping = mapping.filter(|mapping| offset - mapping.offset < mapping.count);
-        let mapping = mapping
-            .ok_or_else(|| view.damaged(format!("its attributes have no block {offset}, which they name")))?;
+        let mapping = mapping.ok_or_else(|| {
+            view.damaged(format!("attribute block {offset} is referenced but does not exist"))
+        })?;
         self.xfs.block(mapping.start + (offset - mapping.offset), &view)
     }
 
@@ -120,10 +121,10 @@ impl Reader<'_, '_> {
             } else {
                 REMOTE_NAME + usize::from(view.u8(at + 8)?)
             };
-            // Else one value could be read for many names.
+            // Without this limit, many names could refer to the same large value.
             room = room.and_then(|room| room.checked_sub(size));
             if room.is_none() {
-                return Err(view.damaged(format!("its {count} attributes are larger than itself")));
+                return Err(view.damaged(format!("the {count} attributes are larger than the block")));
             }
             if flags & (attribute::INCOMPLETE | attribute::PARENT) != 0 {
                 continue;
@@ -155,10 +156,10 @@ impl Reader<'_, '_> {
             if header > 0 {
                 let name = name("attribute value block of inode", self.inode.number);
                 let view = View { bytes: &bytes, name, at };
-                view.expect("the magic", view.u32(0)?, REMOTE_VALUE_MAGIC)?;
+                view.expect("the magic number", view.u32(0)?, REMOTE_VALUE_MAGIC)?;
                 self.xfs.check_header(&view, Header::REMOTE, self.inode.number)?;
-                view.expect("its place in the value", view.u32(REMOTE_OFFSET)? as usize, value.len())?;
-                view.expect("its length", view.u32(REMOTE_BYTES)? as usize, take)?;
+                view.expect("the offset in the value", view.u32(REMOTE_OFFSET)? as usize, value.len())?;
+                view.expect("the length", view.u32(REMOTE_BYTES)? as usize, take)?;
             }
             value.extend(&bytes[header..header + take]);
             offset += 1;
@@ -181,7 +182,7 @@ fn short_attributes(view: &View, found: &mut Attributes) -> Result<(), ReadError
     Ok(())
 }
 
-/// Adds an attribute under the name that a kernel shows.
+/// Adds an attribute with the name that the kernel shows.
 fn add(found: &mut Attributes, view: &View, flags: u8, name: &[u8], value: &[u8]) -> Result<(), ReadError> {
     let acl = acl::NAMES.iter().find(|(_, disk)| *disk == name).filter(|_| flags & attribute::ROOT != 0);
     let (name, value) = match (acl.and_then(|(shown, _)| Some((*shown, acl::from_disk(value)?))), flags) {
@@ -191,13 +192,13 @@ fn add(found: &mut Attributes, view: &View, flags: u8, name: &[u8], value: &[u8]
                 0 => b"user.",
                 attribute::ROOT => b"trusted.",
                 attribute::SECURE => b"security.",
-                _ => return Err(view.damaged("an attribute is in two namespaces")),
+                _ => return Err(view.damaged("an attribute is in more than one namespace")),
             };
             ([namespace, name].concat(), value.to_vec())
         }
     };
     if found.insert(name, value).is_some() {
-        return Err(view.damaged("an attribute is there twice"));
+        return Err(view.damaged("duplicate attribute"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Btrees on disk: of a group (short pointers) and of a fork (long pointers).
+//! On-disk btrees of groups (short pointers) and of forks (long pointers).
 //!
-//! A block has a header, then in leaves (level 0) records, above them keys and behind those as many pointers.
+//! A block has a header. Leaves (level 0) contain records; higher levels contain keys, followed by as many pointers.
 
 use super::super::format::MAX_LEVELS;
 use super::super::header::Header;
@@ -9,27 +9,27 @@ use super::open::{Budget, Xfs, name};
 use crate::disk::source::ReadError;
 use std::collections::HashSet;
 
-/// What kind of btree it is.
+/// The type of a btree.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     pub what: &'static str,
     pub magic: (u32, u32),
     pub pointers: Pointers,
-    /// Bytes.
+    /// Size in bytes.
     pub key: usize,
     pub record: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pointers {
-    /// 4 bytes, counted from the group's start.
+    /// 4 bytes, relative to the group's start.
     Short,
     /// 8 bytes, block numbers.
     Long,
 }
 
 impl Pointers {
-    /// Bytes of a block's header: (version 5, version 4).
+    /// Size of a block's header in bytes: (version 5, version 4).
     const fn header(self) -> (usize, usize) {
         match self {
             Self::Short => (56, 16),
@@ -52,17 +52,17 @@ impl Pointers {
     }
 }
 
-/// A btree's blocks to begin with.
+/// The top-level blocks of a btree.
 pub(super) struct Roots {
     /// Block numbers, from left to right.
     pub blocks: Vec<u64>,
-    /// Of these blocks; 0 is leaves.
+    /// Level of these blocks; 0 means leaves.
     pub level: u16,
-    /// The inode, or the group.
+    /// The inode or the group.
     pub owner: u64,
 }
 
-/// Takes the block and a record of it.
+/// A callback for a block and a record in it.
 pub(super) type Visit<'v> = &'v mut dyn FnMut(&View, &[u8]) -> Result<(), ReadError>;
 
 impl Xfs<'_> {
@@ -76,7 +76,7 @@ impl Xfs<'_> {
         visit: Visit,
     ) -> Result<(), ReadError> {
         if roots.level >= MAX_LEVELS {
-            return Err(from.damaged(format!("its btree has {} levels", roots.level)));
+            return Err(from.damaged(format!("the btree has {} levels", roots.level)));
         }
         let Roots { blocks, level, owner } = roots;
         let mut walk = Walk { xfs: self, kind, owner, seen: HashSet::new(), budget, visit };
@@ -90,7 +90,9 @@ impl Xfs<'_> {
             Some(group) if block < self.superblock.group_length(group) => {
                 Ok(self.superblock.block_number(group, block))
             }
-            _ => Err(view.damaged(format!("it names block {block} of group {group}, which does not exist"))),
+            _ => {
+                Err(view.damaged(format!("block {block} of group {group} is referenced but does not exist")))
+            }
         }
     }
 }
@@ -99,18 +101,19 @@ struct Walk<'w, 'a> {
     xfs: &'w Xfs<'a>,
     kind: Kind,
     owner: u64,
-    /// Block numbers. A block in two places would be read with all below it for each of them.
+    /// Block numbers. Without this check, a block with several references would be read with its subtree for each of
+    /// them.
     seen: HashSet<u64>,
     budget: &'w mut Budget,
     visit: Visit<'w>,
 }
 
 impl Walk<'_, '_> {
-    /// A block and all below it. Levels fall from call to call, so the depth is bounded.
+    /// Reads a block and its subtree. The level decreases with every call, so the recursion depth is bounded.
     fn block(&mut self, number: u64, level: u16, from: &View) -> Result<(), ReadError> {
         let Kind { what, pointers, key, record, .. } = self.kind;
         if !self.seen.insert(number) {
-            return Err(from.damaged(format!("block {number:#x} is in its btree twice")));
+            return Err(from.damaged(format!("block {number:#x} occurs more than once in the btree")));
         }
         self.budget.spend(1, from)?;
         let (bytes, at) = self.xfs.block(number, from)?;
@@ -133,9 +136,9 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Gives the number of records or pointers.
+    /// Returns the number of records or pointers.
     fn check(&self, view: &View, level: u16) -> Result<usize, ReadError> {
-        view.expect("the magic", view.u32(0)?, self.xfs.by_version(self.kind.magic))?;
+        view.expect("the magic number", view.u32(0)?, self.xfs.by_version(self.kind.magic))?;
         view.expect("the level", view.u16(4)?, level)?;
         self.xfs.check_header(view, self.kind.pointers.seal(), self.owner)?;
         Ok(view.u16(6)?.into())

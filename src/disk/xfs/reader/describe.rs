@@ -1,4 +1,4 @@
-//! What lies at a byte, for a person who compares two images.
+//! Describes what a byte belongs to, for people who compare two images.
 
 use super::super::format::{
     ATTRIBUTE_LEAF_MAGIC, DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_FREE_MAGIC,
@@ -12,7 +12,7 @@ use super::inode::Fork;
 use super::open::{Xfs, name};
 use crate::disk::source::ReadError;
 
-/// (first byte, name) of an inode's fields, up to the next one.
+/// (offset, name) of an inode's fields. A field ends where the next one starts.
 const INODE_FIELDS: &[(usize, &str)] = &[
     (0, "di_magic"),
     (2, "di_mode"),
@@ -103,10 +103,10 @@ const AGI_FIELDS: &[(usize, &str)] = &[
 ];
 
 impl Xfs<'_> {
-    /// In a few words. What cannot be found out because of damage is said as well.
+    /// A short description. If damage hides the owner, the description contains the error.
     pub fn describe(&self, offset: u64) -> String {
         if offset >= self.superblock.blocks << self.superblock.block_log {
-            return "behind the filesystem's end".into();
+            return "after the filesystem's end".into();
         }
         if self.superblock.log().is_some_and(|log| log.contains(&offset)) {
             return "log".into();
@@ -127,7 +127,7 @@ impl Xfs<'_> {
             (0, _) => format!("AG {group} copy of the superblock, {}", field(SUPERBLOCK_FIELDS, byte)),
             (1, _) => format!("AG {group} free space header (AGF), {}", field(AGF_FIELDS, byte)),
             (2, _) => format!("AG {group} inode header (AGI), {}", field(AGI_FIELDS, byte)),
-            (3, _) => format!("AG {group} list of blocks kept ready (AGFL)"),
+            (3, _) => format!("AG {group} list of preallocated blocks (AGFL)"),
             _ => return None,
         })
     }
@@ -157,15 +157,15 @@ impl Xfs<'_> {
         let inside = |fork: &Fork| (fork.start..fork.start + fork.length).contains(&byte);
         match self.inode(number, &nothing) {
             Ok(inode) if inode.attributes.as_ref().is_some_and(inside) => {
-                format!("inode {number}, attributes")
+                format!("inode {number}, attribute fork")
             }
-            Ok(inode) if inside(&inode.data) => format!("inode {number}, data or its places"),
+            Ok(inode) if inside(&inode.data) => format!("inode {number}, data fork"),
             Ok(_) => format!("inode {number} (core)"),
             Err(error) => format!("inode {number}, which could not be read: {error}"),
         }
     }
 
-    /// By the magic at the block's start. A file's data could begin with one by chance.
+    /// Detects the structure by the magic number at the block's start. A file's data may match by coincidence.
     fn in_block(&self, group: &Group, offset: u64) -> Result<String, ReadError> {
         let block = offset & !(self.superblock.block() as u64 - 1);
         let bytes = self.bytes(block, self.superblock.block())?;
@@ -175,13 +175,13 @@ impl Xfs<'_> {
         let half_is = |magic| half == self.by_version(magic);
         let number = group.number;
         Ok(if is(FREE_BY_START_MAGIC) || is(FREE_BY_LENGTH_MAGIC) {
-            format!("AG {number} btree of free space")
+            format!("AG {number} free space btree")
         } else if is(INODES_MAGIC) || is(FREE_INODES_MAGIC) {
-            format!("AG {number} btree of inodes")
+            format!("AG {number} inode btree")
         } else if word == REFERENCES_MAGIC {
-            format!("AG {number} btree of reference counts")
+            format!("AG {number} reference count btree")
         } else if word == OWNERS_MAGIC {
-            format!("AG {number} btree of owners")
+            format!("AG {number} reverse mapping btree")
         } else if is(EXTENTS_MAGIC) {
             "extent btree of a file".into()
         } else if is(DIRECTORY_BLOCK_MAGIC) || is(DIRECTORY_DATA_MAGIC) {

@@ -1,5 +1,5 @@
-//! Directories, of all four forms: in the inode; one block; data blocks with one index block or many. The index is not
-//! needed to list one.
+//! Directories in all four forms: in the inode; one block; data blocks with one or with many index blocks. Listing a
+//! directory does not need the index.
 
 use super::super::format::{
     DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_INDEX_OFFSET, UNUSED_TAG, fork,
@@ -12,12 +12,12 @@ use super::open::{Budget, Xfs, name};
 use crate::disk::source::ReadError;
 use std::collections::BTreeMap;
 
-/// Names without `.` and `..`, and the inodes they name.
+/// Names without `.` and `..`, and their inodes.
 pub(super) type Names = BTreeMap<Vec<u8>, u64>;
 
-/// Bytes of a data block's header: (version 5, version 4).
+/// Size of a data block's header in bytes: (version 5, version 4).
 const HEADER: (usize, usize) = (64, 16);
-/// A one-block directory ends with a count; before it lie index entries.
+/// Size of the tail of a one-block directory, which contains a count. Index entries precede it.
 const TAIL: usize = 8;
 const INDEX_ENTRY: usize = 8;
 
@@ -42,7 +42,7 @@ impl Xfs<'_> {
                     _ => {
                         return Err(inode
                             .view()
-                            .damaged(format!("its directory block at {offset} is incomplete")));
+                            .damaged(format!("the directory block at {offset} is incomplete")));
                     }
                 }
             }
@@ -77,9 +77,10 @@ impl Xfs<'_> {
         let end = if magic == self.by_version(DIRECTORY_BLOCK_MAGIC) {
             let count = usize::try_from(view.u32(length - TAIL)?).unwrap_or(usize::MAX);
             let index = count.checked_mul(INDEX_ENTRY).and_then(|index| (length - TAIL).checked_sub(index));
-            index.ok_or_else(|| view.damaged(format!("its index of {count} names is larger than itself")))?
+            index
+                .ok_or_else(|| view.damaged(format!("the index of {count} names is larger than the block")))?
         } else {
-            view.expect("the magic", magic, self.by_version(DIRECTORY_DATA_MAGIC))?;
+            view.expect("the magic number", magic, self.by_version(DIRECTORY_DATA_MAGIC))?;
             length
         };
         self.check_header(view, Header::DIRECTORY, owner)?;
@@ -89,7 +90,7 @@ impl Xfs<'_> {
             if data.u16(at)? == UNUSED_TAG {
                 let unused = usize::from(data.u16(at + 2)?);
                 if unused == 0 {
-                    return Err(view.damaged(format!("unused space of no length at {at}")));
+                    return Err(view.damaged(format!("unused space of length 0 at {at}")));
                 }
                 at += unused;
                 continue;
@@ -110,9 +111,7 @@ impl Xfs<'_> {
 fn add(names: &mut Names, view: &View, name: &[u8], number: u64) -> Result<(), ReadError> {
     let odd = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
     if odd || names.insert(name.to_vec(), number).is_some() {
-        return Err(
-            view.damaged(format!("the name {:?} is there twice or cannot be", String::from_utf8_lossy(name)))
-        );
+        return Err(view.damaged(format!("duplicate or invalid name {:?}", String::from_utf8_lossy(name))));
     }
     Ok(())
 }

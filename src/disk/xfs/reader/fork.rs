@@ -1,4 +1,4 @@
-//! From a fork to the blocks it maps.
+//! The mapping from a fork to blocks.
 
 use super::super::format::{EXTENT_RECORD, EXTENTS_MAGIC, fork};
 use super::super::view::View;
@@ -16,26 +16,26 @@ const EXTENTS: Kind = Kind {
     record: EXTENT_RECORD,
 };
 
-/// The root of an extent btree, in an inode: a header of 4 bytes, then keys and pointers of 8 bytes each.
+/// The root of an extent btree in an inode: a header of 4 bytes, then keys and pointers of 8 bytes each.
 const ROOT_HEADER: usize = 4;
 const ROOT_ENTRY: usize = 16;
 
-/// Blocks side by side, in a fork and on disk.
+/// Blocks that are contiguous in a fork and on disk.
 #[derive(Clone, Copy)]
 pub(super) struct Mapping {
-    /// In blocks from the fork's start.
+    /// Blocks from the fork's start.
     pub offset: u64,
-    /// A block number; `count` blocks from it exist in one group.
+    /// A block number; all `count` blocks exist in one group.
     pub start: u64,
     pub count: u64,
-    /// Set aside, but reads as zeros.
+    /// Allocated but unwritten: reads as zeros.
     pub unwritten: bool,
 }
 
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { offset, start, count, .. } = self;
-        write!(f, "an extent of {count} blocks from block {start:#x} on, {offset} blocks into the fork")
+        write!(f, "an extent of {count} blocks at block {start:#x}, at offset {offset} of the fork")
     }
 }
 
@@ -52,7 +52,7 @@ impl Mapping {
 }
 
 impl Xfs<'_> {
-    /// All of a fork's mappings, in order and apart from each other.
+    /// All mappings of a fork, sorted and disjoint.
     pub(super) fn mappings(
         &self,
         inode: &Inode,
@@ -65,7 +65,7 @@ impl Xfs<'_> {
             let mapping = Mapping::parse(&View { bytes: record, ..*holder })?;
             let after = mappings.last().map_or(0, |last| last.offset + last.count);
             if mapping.offset < after || self.superblock.run(mapping.start, mapping.count).is_none() {
-                return Err(holder.damaged(format!("there cannot be {mapping}")));
+                return Err(holder.damaged(format!("invalid mapping: {mapping}")));
             }
             mappings.push(mapping);
             Ok(())
@@ -75,10 +75,7 @@ impl Xfs<'_> {
                 let length =
                     usize::try_from(fork.extents).ok().and_then(|count| count.checked_mul(EXTENT_RECORD));
                 let records = length.and_then(|length| view.bytes.get(..length)).ok_or_else(|| {
-                    view.damaged(format!(
-                        "{} extents do not fit into its {} bytes",
-                        fork.extents, fork.length
-                    ))
+                    view.damaged(format!("{} extents do not fit into {} bytes", fork.extents, fork.length))
                 })?;
                 records.chunks_exact(EXTENT_RECORD).try_for_each(|record| add(&view, record))?;
             }
@@ -86,7 +83,7 @@ impl Xfs<'_> {
                 let roots = extent_roots(&view, inode.number)?;
                 self.records(EXTENTS, roots, budget, &view, &mut add)?;
             }
-            format => return Err(view.damaged(format!("fork format {format} has no extents"))),
+            format => return Err(view.damaged(format!("fork format {format} does not have extents"))),
         }
         Ok(mappings)
     }

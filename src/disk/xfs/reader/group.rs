@@ -1,4 +1,4 @@
-//! Allocation groups: their headers, what is free in them, where inodes are.
+//! Allocation groups: headers, free space, and locations of inodes.
 
 use super::super::format::{
     AGF_MAGIC, AGF_SECTOR, AGI_MAGIC, AGI_SECTOR, CHUNK, FREE_BY_START_MAGIC, INODES_MAGIC, incompat,
@@ -15,25 +15,20 @@ pub(crate) const AGF_CRC: usize = 216;
 pub(crate) const AGI_CRC: usize = 312;
 
 const FREE_SPACE: Kind = Kind {
-    what: "btree of the free space of group",
+    what: "free space btree of group",
     magic: FREE_BY_START_MAGIC,
     pointers: Pointers::Short,
     key: 8,
     record: 8,
 };
 
-const INODES: Kind = Kind {
-    what: "btree of the inodes of group",
-    magic: INODES_MAGIC,
-    pointers: Pointers::Short,
-    key: 4,
-    record: 16,
-};
+const INODES: Kind =
+    Kind { what: "inode btree of group", magic: INODES_MAGIC, pointers: Pointers::Short, key: 4, record: 16 };
 
-/// The headers of a group, as they are on disk.
+/// The on-disk headers of a group.
 pub(crate) struct Group {
     pub number: u32,
-    /// A sector each.
+    /// One sector each.
     pub agf: Vec<u8>,
     pub agi: Vec<u8>,
 }
@@ -48,18 +43,18 @@ impl Group {
     }
 }
 
-/// Inodes side by side; usually all 64 are there.
+/// Consecutive inodes; usually all 64 exist.
 pub(crate) struct Chunk {
-    /// The first one's number.
+    /// Number of the first inode.
     pub first: u64,
-    /// Bit by bit, from the first one up.
+    /// One bit for each inode, lowest bit first.
     pub free: u64,
-    /// A bit for 4 inodes that have no place on disk.
+    /// One bit for each 4 inodes that do not exist on disk.
     pub holes: u16,
 }
 
 impl Chunk {
-    /// It must hold the inode.
+    /// The chunk must contain the inode.
     pub(crate) fn is_free(&self, inode: u64) -> bool {
         self.free >> (inode - self.first) & 1 == 1
     }
@@ -70,7 +65,7 @@ impl Chunk {
 }
 
 impl Xfs<'_> {
-    /// `number` exists.
+    /// `number` must exist.
     pub(in super::super) fn group(&self, number: u32) -> Result<Group, ReadError> {
         let superblock = &self.superblock;
         let agf = self.bytes(Group::agf_byte(superblock, number), superblock.sector())?;
@@ -98,15 +93,15 @@ impl Xfs<'_> {
     }
 
     fn check_group(&self, view: &View, magic: u32, crc: usize) -> Result<(), ReadError> {
-        view.expect("the magic", view.u32(0)?, magic)?;
-        view.expect("the number", u64::from(view.u32(8)?), view.name.number)?;
+        view.expect("the magic number", view.u32(0)?, magic)?;
+        view.expect("the group number", u64::from(view.u32(8)?), view.name.number)?;
         if self.superblock.version == 5 && !crc_holds(view.bytes, crc) {
-            return Err(view.damaged("the checksum is wrong"));
+            return Err(view.damaged("checksum mismatch"));
         }
         Ok(())
     }
 
-    /// Group blocks that are free, sorted and apart from each other.
+    /// The free group blocks, sorted and disjoint.
     pub(in super::super) fn free_space(&self, group: &Group) -> Result<Vec<Range<u32>>, ReadError> {
         let header = self.agf(group);
         let length = self.superblock.group_length(group.number);
@@ -119,14 +114,14 @@ impl Xfs<'_> {
             let after = free.last().map_or(0, |last| last.end);
             match start.checked_add(count) {
                 Some(end) if start >= after && count > 0 && end <= length => free.push(start..end),
-                _ => return Err(view.damaged(format!("{count} free blocks at {start} cannot be"))),
+                _ => return Err(view.damaged(format!("invalid range of {count} free blocks at {start}"))),
             }
             Ok(())
         })?;
         Ok(free)
     }
 
-    /// All chunks of inodes of a group, sorted.
+    /// All inode chunks of a group, sorted.
     pub(in super::super) fn chunks(&self, group: &Group) -> Result<Vec<Chunk>, ReadError> {
         let header = self.agi(group);
         let sparse = self.superblock.incompat & incompat::SPARSE_INODES != 0;
@@ -138,7 +133,7 @@ impl Xfs<'_> {
             let in_group = record.u32(0)?;
             let first = self.superblock.inode_number(group.number, in_group.into());
             if chunks.last().is_some_and(|last| first < last.first + CHUNK) {
-                return Err(view.damaged(format!("the inodes from {in_group} on are out of order")));
+                return Err(view.damaged(format!("the inode chunk at {in_group} is out of order")));
             }
             chunks.push(Chunk {
                 first,
@@ -159,8 +154,8 @@ impl Xfs<'_> {
         })
     }
 
-    /// Byte ranges that must be present with exactly their bytes even where these are zero: all but the free space.
-    /// Sorted and apart from each other.
+    /// The byte ranges whose contents matter, even where they are zero: everything except free space. Sorted and
+    /// disjoint.
     pub fn in_use(&self) -> Result<Vec<Range<u64>>, ReadError> {
         let superblock = &self.superblock;
         let mut used: Vec<Range<u64>> = Vec::new();

@@ -1,4 +1,4 @@
-//! Inodes: the core's numbers, and the two forks behind it.
+//! Inodes: the fields of the core, and the two forks after it.
 
 use super::super::format::{
     BIGTIME_EPOCH, FLAG2_BIGTIME, FLAG2_NREXT64, INODE_CORE, INODE_CRC, INODE_MAGIC, NANOSECONDS,
@@ -21,26 +21,26 @@ pub(super) struct Inode {
     pub uid: u32,
     pub gid: u32,
     pub links: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     pub accessed: Time,
     pub modified: Time,
     pub changed: Time,
-    /// Known since version 3 of inodes.
+    /// Exists since version 3 of inodes.
     pub created: Option<Time>,
     pub flags: u16,
     pub data: Fork,
-    /// None where no attribute was ever set.
+    /// `None` if no attribute was ever set.
     pub attributes: Option<Fork>,
 }
 
-/// Where a fork lies in the inode, and how it is kept.
+/// The location and the format of a fork in the inode.
 pub(super) struct Fork {
     pub format: u8,
     pub start: usize,
-    /// Bytes.
+    /// Length in bytes.
     pub length: usize,
-    /// How many extents it has, all in all.
+    /// Total number of extents.
     pub extents: u64,
 }
 
@@ -56,27 +56,27 @@ impl Inode {
 }
 
 impl Xfs<'_> {
-    /// `from` is where the number was found, for the message.
+    /// `from` is the structure with the inode number, for error messages.
     pub(super) fn inode(&self, number: u64, from: &View) -> Result<Inode, ReadError> {
         let at = self
             .superblock
             .inode_byte(number)
-            .ok_or_else(|| from.damaged(format!("it names inode {number}, which does not exist")))?;
+            .ok_or_else(|| from.damaged(format!("inode {number} is referenced but does not exist")))?;
         let bytes = self.bytes(at, self.superblock.inode())?;
         let view = View { bytes: &bytes, name: name("inode", number), at };
-        view.expect("the magic", view.u16(0)?, INODE_MAGIC)?;
+        view.expect("the magic number", view.u16(0)?, INODE_MAGIC)?;
         let version = view.u8(4)?;
         let core = match (self.superblock.version, version) {
             (5, 3) => INODE_CORE,
             (4, 1 | 2) => OLD_INODE_CORE,
-            _ => return Err(view.damaged(format!("inodes of version {version} do not belong here"))),
+            _ => return Err(view.damaged(format!("unexpected inode version {version}"))),
         };
         if version == 3 {
             self.check_inode(&view, number)?;
         }
         let mode = view.u16(2)?;
         if mode == 0 {
-            return Err(from.damaged(format!("it names inode {number}, which is free")));
+            return Err(from.damaged(format!("inode {number} is referenced but free")));
         }
         let flags2 = if version == 3 { view.u64(120)? } else { 0 };
         let time = |offset| time(&view, offset, flags2 & FLAG2_BIGTIME != 0);
@@ -101,7 +101,7 @@ impl Xfs<'_> {
         })
     }
 
-    /// `di_flags` of one of the filesystem's own inodes.
+    /// `di_flags` of one of the filesystem's internal inodes.
     pub(in super::super) fn flags(&self, number: u64) -> Result<u16, ReadError> {
         let superblock = View { bytes: &[], name: name("superblock", 0), at: 0 };
         Ok(self.inode(number, &superblock)?.flags)
@@ -109,22 +109,22 @@ impl Xfs<'_> {
 
     fn check_inode(&self, view: &View, number: u64) -> Result<(), ReadError> {
         if !crc_holds(view.bytes, INODE_CRC) {
-            return Err(view.damaged("the checksum is wrong"));
+            return Err(view.damaged("checksum mismatch"));
         }
-        view.expect("the number", view.u64(152)?, number)?;
+        view.expect("the inode number", view.u64(152)?, number)?;
         if view.slice(160, 16)? != self.superblock.metadata_uuid.as_bytes() {
-            return Err(view.damaged("it belongs to another filesystem"));
+            return Err(view.damaged("the inode belongs to another filesystem"));
         }
         Ok(())
     }
 }
 
-/// `wide` is whether the numbers of extents have 64 and 32 bits.
+/// `wide`: the extent counters have 64 and 32 bits.
 fn forks(view: &View, core: usize, wide: bool) -> Result<(Fork, Option<Fork>), ReadError> {
     let room = view.bytes.len() - core;
     let before = usize::from(view.u8(82)?) * 8;
     if before >= room {
-        return Err(view.damaged(format!("its attributes begin {before} bytes into {room} bytes")));
+        return Err(view.damaged(format!("the attribute fork starts at byte {before} of {room} bytes")));
     }
     let data = Fork {
         format: view.u8(5)?,
@@ -149,14 +149,14 @@ fn time(view: &View, offset: usize, big: bool) -> Result<Time, ReadError> {
         let count = view.u64(offset)?;
         let per_second = NANOSECONDS.unsigned_abs();
         let seconds =
-            i64::try_from(count / per_second).expect("a 64 bit number of nanoseconds has few seconds");
+            i64::try_from(count / per_second).expect("u64::MAX nanoseconds fit into i64 as seconds");
         let nanoseconds = u32::try_from(count % per_second).expect("less than a second");
         return Ok(Time { seconds: seconds - BIGTIME_EPOCH, nanoseconds });
     }
     let seconds = i32::from_be_bytes(view.array(offset)?);
     let nanoseconds = view.u32(offset + 4)?;
     if i64::from(nanoseconds) >= NANOSECONDS {
-        return Err(view.damaged(format!("a time has {nanoseconds} ns")));
+        return Err(view.damaged(format!("a timestamp has {nanoseconds} nanoseconds")));
     }
     Ok(Time { seconds: seconds.into(), nanoseconds })
 }

@@ -1,4 +1,4 @@
-//! Reading any XFS, also one that a kernel wrote: its tree, what of it is in use, and what lies where.
+//! Reads any XFS, including those that a kernel has written: the tree, the bytes in use, and descriptions of bytes.
 
 mod attributes;
 mod btree;

@@ -1,4 +1,4 @@
-//! Opening a filesystem, and reading blocks of it.
+//! Opening a filesystem and reading blocks.
 
 use super::super::format::incompat;
 use super::super::header::Header;
@@ -7,7 +7,7 @@ use super::super::view::{Name, View};
 use crate::disk::source::{ReadError, Source};
 use uuid::Uuid;
 
-/// What can be read although a kernel may know it by a bit of its own.
+/// Incompatible features that this reader supports.
 const KNOWN: u32 = incompat::FTYPE
     | incompat::SPARSE_INODES
     | incompat::META_UUID
@@ -16,7 +16,8 @@ const KNOWN: u32 = incompat::FTYPE
     | incompat::EXCHANGE_RANGE
     | incompat::PARENT;
 
-/// A filesystem, open for reading. Changes that are only in its log are not seen: unmount it first.
+/// A filesystem that is open for reading. Changes that are only in the log are not visible: unmount the filesystem
+/// first.
 pub struct Xfs<'a> {
     source: &'a dyn Source,
     pub(in super::super) superblock: Superblock,
@@ -26,18 +27,18 @@ impl<'a> Xfs<'a> {
     pub fn open(source: &'a dyn Source) -> Result<Self, ReadError> {
         let superblock = Superblock::read(source)?;
         if superblock.incompat & incompat::NEEDS_REPAIR != 0 {
-            return Err(ReadError::Unsupported("the filesystem is marked as in need of xfs_repair".into()));
+            return Err(ReadError::Unsupported("the filesystem is marked as needing xfs_repair".into()));
         }
         let unknown = superblock.incompat & !KNOWN;
         if unknown != 0 {
             return Err(ReadError::Unsupported(format!(
-                "the filesystem has features that are not known here (incompat bits {unknown:#x})"
+                "unsupported XFS features (incompat bits {unknown:#x})"
             )));
         }
         Ok(Self { source, superblock })
     }
 
-    /// Without the zeros at its end; it has no encoding, so bytes that are no UTF-8 are replaced.
+    /// The label without trailing zeros. Its encoding is not defined; invalid UTF-8 is replaced.
     pub fn label(&self) -> String {
         let label = &self.superblock.label;
         let end = label.iter().position(|byte| *byte == 0).unwrap_or(label.len());
@@ -48,28 +49,28 @@ impl<'a> Xfs<'a> {
         self.superblock.uuid
     }
 
-    /// As the superblock counts it; a kernel keeps a part of it for its own btrees.
+    /// The superblock's counter; the kernel reserves a part of it for its own btrees.
     pub fn free_bytes(&self) -> u64 {
         self.superblock.free_blocks.min(self.superblock.blocks) << self.superblock.block_log
     }
 
-    /// Bytes anywhere. The length is no more than a few blocks.
+    /// Reads bytes anywhere. Callers limit the length to a few blocks.
     pub(super) fn bytes(&self, at: u64, length: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; length];
         self.source.read_at(&mut bytes, at).map_err(|error| ReadError::Io { at, error })?;
         Ok(bytes)
     }
 
-    /// One block by its number. `from` is where the number was found, for the message.
+    /// Reads a block. `from` is the structure with the block number, for error messages.
     pub(super) fn block(&self, number: u64, from: &View) -> Result<(Vec<u8>, u64), ReadError> {
         let at = self
             .superblock
             .run(number, 1)
-            .ok_or_else(|| from.damaged(format!("it names block {number:#x}, which does not exist")))?;
+            .ok_or_else(|| from.damaged(format!("block {number:#x} is referenced but does not exist")))?;
         Ok((self.bytes(at, self.superblock.block())?, at))
     }
 
-    /// Checks what version 5 writes in each metadata block.
+    /// Checks the header fields of version 5 metadata blocks.
     pub(super) fn check_header(&self, view: &View, header: Header, owner: u64) -> Result<(), ReadError> {
         if self.superblock.version < 5 {
             return Ok(());
@@ -81,14 +82,14 @@ impl<'a> Xfs<'a> {
         }
     }
 
-    /// One of two magics, or other numbers that depend on the version.
+    /// Selects a magic number, or another number that depends on the version.
     pub(super) fn by_version<T>(&self, (five, four): (T, T)) -> T {
         if self.superblock.version == 5 { five } else { four }
     }
 }
 
-/// How much more may be read of metadata: each block has one place, so no tree needs more than all blocks once. Ends
-/// loops and shared blocks of damaged filesystems.
+/// Limits the amount of metadata that is read. Every block has one location, so a valid tree never needs more than all
+/// blocks once. This ends loops and shared blocks in damaged filesystems.
 pub(super) struct Budget {
     blocks: u64,
 }
@@ -98,12 +99,12 @@ impl Budget {
         Self { blocks: superblock.blocks }
     }
 
-    /// `view` is what asks for more.
+    /// `view` is the structure that is being read.
     pub(super) fn spend(&mut self, blocks: u64, view: &View) -> Result<(), ReadError> {
         self.blocks = self
             .blocks
             .checked_sub(blocks)
-            .ok_or_else(|| view.damaged("its blocks go in circles: more of them than the filesystem has"))?;
+            .ok_or_else(|| view.damaged("the blocks form a loop: more of them than the filesystem has"))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The whole tree, from the root directory down, in the order of names.
+//! The whole tree from the root directory down, in the order of names.
 
 use super::super::format::{LINK_MAX, ON_REALTIME_DEVICE, REMOTE_LINK_MAGIC, fork};
 use super::super::header::Header;
@@ -11,10 +11,10 @@ use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, IntoIter};
 
 const REMOTE_LINK_HEADER: (usize, usize) = (56, 0);
-/// The largest size of a file: that of a signed offset.
+/// The largest file size: that of a signed offset.
 const FILE_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// A directory whose names are being followed.
+/// A directory whose entries are being visited.
 struct Open {
     id: NodeId,
     names: IntoIter<Vec<u8>, u64>,
@@ -29,7 +29,7 @@ struct Walk<'x, 'a> {
 }
 
 impl Xfs<'_> {
-    /// Everything but the bytes of the files.
+    /// The tree, without file contents.
     pub fn tree(&self) -> Result<Tree, ReadError> {
         let mut walk = Walk {
             xfs: self,
@@ -41,7 +41,7 @@ impl Xfs<'_> {
         let superblock = View { bytes: &[], name: name("superblock", 0), at: 0 };
         let root = self.inode(self.superblock.root, &superblock)?;
         if u32::from(root.mode) & mode::TYPE != mode::DIRECTORY {
-            return Err(root.view().damaged("the root is no directory"));
+            return Err(root.view().damaged("the root is not a directory"));
         }
         walk.add(&root)?;
         while let Some(directory) = walk.open.last_mut() {
@@ -62,8 +62,7 @@ impl Walk<'_, '_> {
         let holder = View { bytes: &[], name: self::name("directory with inode", holder), at };
         let id = match self.known.get(&number).copied() {
             Some(id) if matches!(self.tree.nodes[id].body, Body::Directory(_)) => {
-                return Err(holder
-                    .damaged(format!("it names inode {number}, a directory that has another name already")));
+                return Err(holder.damaged(format!("inode {number} is a directory with more than one name")));
             }
             Some(id) => id,
             None => {
@@ -93,7 +92,11 @@ impl Walk<'_, '_> {
                 Body::Device { major: device >> 18, minor: device & 0x3_ffff }
             }
             mode::FIFO | mode::SOCKET => Body::Other,
-            _ => return Err(inode.view().damaged(format!("the mode {:#o} is of no known type", inode.mode))),
+            _ => {
+                return Err(inode
+                    .view()
+                    .damaged(format!("the mode {:#o} has an unknown file type", inode.mode)));
+            }
         };
         let sized = matches!(body, Body::File(_) | Body::Link(_));
         self.tree.nodes.push(Node {
@@ -116,15 +119,15 @@ impl Walk<'_, '_> {
 
     fn content(&mut self, inode: &Inode) -> Result<Content, ReadError> {
         if inode.flags & ON_REALTIME_DEVICE != 0 {
-            return Ok(Content::Unreadable("its data is on the realtime device".into()));
+            return Ok(Content::Unreadable("the data is on the realtime device".into()));
         }
         if inode.size > FILE_MAX {
-            return Err(inode.view().damaged(format!("it has {} bytes", inode.size)));
+            return Err(inode.view().damaged(format!("invalid size of {} bytes", inode.size)));
         }
         let superblock = &self.xfs.superblock;
         let mut extents: Vec<Extent> = Vec::new();
         for mapping in self.xfs.mappings(inode, &inode.data, &mut self.budget)? {
-            // 54 bits of block offset can be more than 64 bits of bytes; blocks may also be kept behind the end.
+            // A block offset of 54 bits may exceed 64 bits in bytes. Blocks may also be preallocated after the end.
             let at = mapping.offset.checked_mul(1 << superblock.block_log).filter(|at| *at < inode.size);
             let (Some(at), false) = (at, mapping.unwritten) else { continue };
             let from = superblock.run(mapping.start, mapping.count).expect("checked with the mapping");
@@ -142,7 +145,7 @@ impl Walk<'_, '_> {
     fn target(&mut self, inode: &Inode) -> Result<Vec<u8>, ReadError> {
         let view = inode.view();
         if inode.size == 0 || inode.size > LINK_MAX as u64 {
-            return Err(view.damaged(format!("a symbolic link has a target of {} bytes", inode.size)));
+            return Err(view.damaged(format!("symbolic link with a target of {} bytes", inode.size)));
         }
         let size = usize::try_from(inode.size).expect("checked to be small");
         if inode.data.format == fork::LOCAL {
@@ -153,16 +156,16 @@ impl Walk<'_, '_> {
         let mappings = self.xfs.mappings(inode, &inode.data, &mut self.budget)?;
         let block = self.xfs.superblock.block();
         let most = size.div_ceil(block - header) as u64;
-        // Each extent, and not each block, has a header of its own.
+        // There is one header for each extent, not for each block.
         for mapping in mappings {
             let at = self.xfs.superblock.run(mapping.start, mapping.count).filter(|_| mapping.count <= most);
-            let at = at.ok_or_else(|| view.damaged(format!("the link's target has {mapping}")))?;
+            let at = at.ok_or_else(|| view.damaged(format!("the symbolic link's target has {mapping}")))?;
             self.budget.spend(mapping.count, &view)?;
-            let length = usize::try_from(mapping.count).expect("no more than a target needs") * block;
+            let length = usize::try_from(mapping.count).expect("a link target takes few blocks") * block;
             let bytes = self.xfs.bytes(at, length)?;
             let part = View { bytes: &bytes, name: name("link block of inode", inode.number), at };
             if header > 0 {
-                part.expect("the magic", part.u32(0)?, REMOTE_LINK_MAGIC)?;
+                part.expect("the magic number", part.u32(0)?, REMOTE_LINK_MAGIC)?;
                 self.xfs.check_header(&part, Header::REMOTE, inode.number)?;
             }
             target.extend(&bytes[header..][..(size - target.len()).min(length - header)]);
@@ -170,6 +173,6 @@ impl Walk<'_, '_> {
                 return Ok(target);
             }
         }
-        Err(view.damaged(format!("the link's target has only {} of {size} bytes", target.len())))
+        Err(view.damaged(format!("the symbolic link's target has only {} of {size} bytes", target.len())))
     }
 }

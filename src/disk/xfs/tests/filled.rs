@@ -1,4 +1,4 @@
-//! What is filled reads back the same and is sound.
+//! Filled filesystems are valid and read back unchanged.
 
 use super::super::{WriteError, Xfs, fill};
 use super::support::{Builder, FILL, MIB, Numbers, STANDARD, check, digest, fresh, has_judges, node, window};
@@ -6,7 +6,7 @@ use crate::disk::scan::scan;
 use crate::disk::tree::{Body, Content, Node, ROOT};
 use std::os::unix::fs::FileExt;
 
-/// As getxattr(2) shows it: owner, user 1000, group, mask, others.
+/// An ACL as getxattr(2) returns it: owner, user 1000, group, mask, others.
 fn acl() -> Vec<u8> {
     let entry = |tag: u16, permissions: u16, id: u32| {
         [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
@@ -23,7 +23,7 @@ fn acl() -> Vec<u8> {
     .concat()
 }
 
-/// Nodes of all kinds, with attributes and names of all sizes.
+/// Nodes of all types, with attributes and names of all sizes.
 pub(super) fn all_kinds() -> Builder {
     let mut numbers = Numbers(1);
     let mut builder = Builder::new();
@@ -38,7 +38,7 @@ pub(super) fn all_kinds() -> Builder {
         let file = builder.file(ROOT, format!("attribute {length:05}").as_bytes(), b"d".to_vec());
         let attributes = &mut builder.scan.tree.nodes[file].attributes;
         attributes.insert(b"user.value".to_vec(), numbers.bytes(length));
-        // Names of all lengths modulo 4, with a value that is likely to lie outside.
+        // Names of all lengths modulo 4, with a value that is usually stored remotely.
         attributes.insert([b"user.", &vec![b'n'; 1 + length % 7][..]].concat(), numbers.bytes(length));
         attributes.insert(b"trusted.value".to_vec(), b"t".to_vec());
         attributes.insert(b"system.posix_acl_access".to_vec(), acl.clone());
@@ -68,7 +68,7 @@ pub(super) fn all_kinds() -> Builder {
 }
 
 #[test]
-fn all_kinds_of_nodes_in_all_kinds_of_filesystems() {
+fn all_node_types_on_all_filesystem_variants() {
     if !has_judges() {
         return;
     }
@@ -140,7 +140,7 @@ fn many_inodes_need_btrees_with_levels() {
 }
 
 #[test]
-fn holes_stay_holes() {
+fn holes_are_preserved() {
     if !has_judges() {
         return;
     }
@@ -162,7 +162,7 @@ fn holes_stay_holes() {
     let image = check(&scan, 400 * MIB, STANDARD);
     let window = window(image.as_file());
     let tree = Xfs::open(&window).unwrap().tree().unwrap();
-    let Body::File(Content::Extents(extents)) = &tree.nodes[1].body else { panic!("no file") };
+    let Body::File(Content::Extents(extents)) = &tree.nodes[1].body else { panic!("not a regular file") };
     assert_eq!(extents.len(), 5000);
     let mut block = [0; 4096];
     for (part, extent) in extents.iter().enumerate() {
@@ -172,7 +172,7 @@ fn holes_stay_holes() {
 }
 
 #[test]
-fn too_small_is_found_before_anything_is_written() {
+fn too_small_filesystems_are_rejected_before_writing() {
     if !has_judges() {
         return;
     }
@@ -192,28 +192,30 @@ fn too_small_is_found_before_anything_is_written() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_by_name() {
+fn unsupported_features_are_rejected_by_name() {
     if !has_judges() {
         return;
     }
     let scan = Builder::new().scan;
-    let refuse = |options: &str| {
+    let fill_error = |options: &str| {
         let image = fresh(400 * MIB, options);
         fill(image.as_file(), &scan, &FILL).unwrap_err().to_string()
     };
-    assert!(refuse("-m rmapbt=1 -l size=64m").contains("rmapbt"));
-    assert!(refuse("-m crc=0,finobt=0,reflink=0,bigtime=0,inobtcount=0 -l size=64m").contains("version 4"));
+    assert!(fill_error("-m rmapbt=1 -l size=64m").contains("rmapbt"));
+    assert!(
+        fill_error("-m crc=0,finobt=0,reflink=0,bigtime=0,inobtcount=0 -l size=64m").contains("version 4")
+    );
     let image = fresh(400 * MIB, STANDARD);
     fill(image.as_file(), &all_kinds().scan, &FILL).unwrap();
     assert!(matches!(fill(image.as_file(), &scan, &FILL), Err(WriteError::NotEmpty(_))));
 }
 
 #[test]
-fn what_xfs_cannot_keep_is_refused() {
+fn unsupported_nodes_are_rejected() {
     if !has_judges() {
         return;
     }
-    let refuse = |change: fn(&mut Node)| {
+    let fill_error = |change: fn(&mut Node)| {
         let mut builder = Builder::new();
         let file = builder.file(ROOT, b"file", vec![]);
         change(&mut builder.scan.tree.nodes[file]);
@@ -221,12 +223,13 @@ fn what_xfs_cannot_keep_is_refused() {
         fill(image.as_file(), &builder.scan, &FILL).unwrap_err().to_string()
     };
     assert!(
-        refuse(|node| drop(node.attributes.insert(b"system.nfs4_acl".to_vec(), vec![])))
-            .contains("no namespace")
+        fill_error(|node| drop(node.attributes.insert(b"system.nfs4_acl".to_vec(), vec![])))
+            .contains("not in a namespace")
     );
     assert!(
-        refuse(|node| drop(node.attributes.insert(b"user.a".to_vec(), vec![0; 65_537]))).contains("64 KiB")
+        fill_error(|node| drop(node.attributes.insert(b"user.a".to_vec(), vec![0; 65_537])))
+            .contains("64 KiB")
     );
-    assert!(refuse(|node| node.body = Body::Link(vec![b'a'; 1024])).contains("1024 bytes"));
-    assert!(refuse(|node| node.body = Body::Device { major: 1 << 14, minor: 0 }).contains("16384:0"));
+    assert!(fill_error(|node| node.body = Body::Link(vec![b'a'; 1024])).contains("1024 bytes"));
+    assert!(fill_error(|node| node.body = Body::Device { major: 1 << 14, minor: 0 }).contains("16384:0"));
 }

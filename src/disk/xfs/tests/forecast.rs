@@ -1,4 +1,4 @@
-//! The forecast of what fits, against mkfs.xfs.
+//! Predicted capacity, compared with mkfs.xfs.
 
 use super::super::superblock::Superblock;
 use super::super::{WriteError, fill};
@@ -20,7 +20,7 @@ fn shape(superblock: &Superblock, size: u64) -> Shape {
 }
 
 #[test]
-fn free_blocks_are_those_of_mkfs() {
+fn free_blocks_match_mkfs() {
     if !has_judges() {
         return;
     }
@@ -39,14 +39,14 @@ fn free_blocks_are_those_of_mkfs() {
 }
 
 #[test]
-fn exactly_the_forecast_fits() {
+fn exactly_the_predicted_capacity_fits() {
     if !has_judges() {
         return;
     }
     let size = 300 * MIB;
     let options = "-m reflink=1,finobt=1 -l size=64m";
     let room = capacity(&shape(&Superblock::read(&window(fresh(size, options).as_file())).unwrap(), size));
-    // The file's map takes no block, and neither does the root.
+    // The map of the file and that of the root need no blocks.
     for (length, fits) in [(room, true), (room + 1, false)] {
         let mut builder = Builder::new();
         builder.file(ROOT, b"file", vec![7; length as usize]);

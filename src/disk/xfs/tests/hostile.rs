@@ -1,4 +1,4 @@
-//! Damaged filesystems: the reader may refuse them, but must come back.
+//! Damaged filesystems: the reader may reject them, but must return.
 
 use super::super::format::{INODE_CRC, INODES_MAGIC, REMOTE_VALUE_MAGIC};
 use super::super::header::{crc_holds, seal_crc};
@@ -11,7 +11,7 @@ use crate::disk::tree::ROOT;
 use std::io;
 use std::ops::Range;
 
-/// An image of which some bytes are other than in the file.
+/// An image with modified bytes.
 struct Altered<'a> {
     base: &'a dyn Source,
     start: u64,
@@ -35,7 +35,7 @@ impl Source for Altered<'_> {
     }
 }
 
-/// Places of structures that have a checksum: (bytes, where the checksum is).
+/// Structures with a checksum: (bytes, offset of the checksum).
 fn structures(source: &dyn Source, used: &[Range<u64>]) -> Vec<(Range<u64>, usize)> {
     const CRCS: [(u64, usize); 8] =
         [(512, 224), (512, 216), (512, INODE_CRC), (512, 312), (4096, 4), (4096, 12), (4096, 52), (4096, 64)];
@@ -54,7 +54,7 @@ fn structures(source: &dyn Source, used: &[Range<u64>]) -> Vec<(Range<u64>, usiz
     found
 }
 
-/// Everything that reads, on an image that may be anything.
+/// Calls all reading functions on an arbitrary image.
 fn read_all(source: &dyn Source, around: u64) -> Result<usize, ReadError> {
     let xfs = Xfs::open(source)?;
     for offset in [0, around, around + 300, source.size() - 1, u64::MAX] {
@@ -65,7 +65,7 @@ fn read_all(source: &dyn Source, around: u64) -> Result<usize, ReadError> {
 }
 
 #[test]
-fn damage_is_an_error_at_most() {
+fn damage_does_not_panic() {
     if !has_judges() {
         return;
     }
@@ -79,34 +79,34 @@ fn damage_is_an_error_at_most() {
     let window = window(image.as_file());
     let xfs = Xfs::open(&window).unwrap();
     let log = xfs.superblock.log().unwrap();
-    // Everything but the log, up to where metadata of this tree ends.
+    // Everything except the log, up to the end of this tree's metadata.
     let used: Vec<_> =
         xfs.in_use().unwrap().into_iter().filter(|range| !range.contains(&log.start)).collect();
     let places = structures(&window, &used);
     assert!(places.len() > 200, "{}", places.len());
     let mut numbers = Numbers(3);
-    let mut refused = 0;
+    let mut rejected = 0;
     for round in 0..2000_u64 {
         let (range, crc) = &places[(numbers.next() % places.len() as u64) as usize];
         let mut bytes = vec![0; (range.end - range.start) as usize];
         window.read_at(&mut bytes, range.start).unwrap();
         for _ in 0..1 + numbers.next() % 4 {
-            // Mostly near the start, where headers are.
+            // Mostly near the start, where the headers are.
             let reach = if numbers.next().is_multiple_of(2) { bytes.len() as u64 } else { 240 };
             let at = (numbers.next() % reach) as usize;
             bytes[at] = [0, 0xff, numbers.next() as u8, bytes[at] ^ 1][(numbers.next() % 4) as usize];
         }
-        // With a good checksum the bytes themselves are looked at.
+        // With a valid checksum, the bytes themselves are parsed.
         if round % 8 != 0 {
             seal_crc(&mut bytes, *crc);
         }
         let altered = Altered { base: &window, start: range.start, bytes };
-        refused += usize::from(read_all(&altered, range.start).is_err());
+        rejected += usize::from(read_all(&altered, range.start).is_err());
     }
-    assert!(refused > 400, "only {refused} of 2000 were found");
+    assert!(rejected > 400, "only {rejected} of 2000 changes were detected");
 }
 
-/// The first block in use that begins with a magic and passes a test, with its place.
+/// The first block in use with this magic number that passes a test, and its location.
 fn find_block(xfs: &Xfs, source: &dyn Source, magic: u32, test: impl Fn(&[u8]) -> bool) -> (u64, Vec<u8>) {
     let mut bytes = vec![0; 4096];
     let mut places = xfs.in_use().unwrap().into_iter().flat_map(|range| range.step_by(4096));
@@ -118,7 +118,7 @@ fn find_block(xfs: &Xfs, source: &dyn Source, magic: u32, test: impl Fn(&[u8]) -
 }
 
 #[test]
-fn what_is_there_twice_is_refused() {
+fn duplicate_references_are_rejected() {
     if !has_judges() {
         return;
     }
@@ -130,7 +130,7 @@ fn what_is_there_twice_is_refused() {
     fill(image.as_file(), &builder.scan, &FILL).unwrap();
     let window = window(image.as_file());
     let xfs = Xfs::open(&window).unwrap();
-    // A chunk of inodes, in the btree whose records of 16 bytes begin at byte 56.
+    // A chunk of inodes, in the btree whose records of 16 bytes start at byte 56.
     let (start, mut bytes) = find_block(&xfs, &window, INODES_MAGIC.0, |bytes| bytes[7] > 1);
     bytes.copy_within(56..72, 72);
     seal_crc(&mut bytes, 52);
@@ -139,16 +139,16 @@ fn what_is_there_twice_is_refused() {
     let group = xfs.group((start / (u64::from(xfs.superblock.group_blocks) << 12)) as u32).unwrap();
     assert!(xfs.chunks(&group).is_ok());
     assert!(damaged.chunks(&group).is_err());
-    // A part of an attribute's value, which says where in the value it belongs.
+    // A part of an attribute's value. Its header contains the offset in the value.
     let (start, mut bytes) = find_block(&xfs, &window, REMOTE_VALUE_MAGIC, |_| true);
     bytes[4..8].copy_from_slice(&8192_u32.to_be_bytes());
     seal_crc(&mut bytes, 12);
     let error = Xfs::open(&Altered { base: &window, start, bytes }).unwrap().tree().unwrap_err();
-    assert!(error.to_string().contains("its place in the value"), "{error}");
+    assert!(error.to_string().contains("the offset in the value"), "{error}");
 }
 
 #[test]
-fn a_short_image_is_refused() {
+fn a_truncated_image_is_rejected() {
     if !has_judges() {
         return;
     }
@@ -162,7 +162,7 @@ fn a_short_image_is_refused() {
 }
 
 #[test]
-fn places_are_described() {
+fn locations_are_described() {
     if !has_judges() {
         return;
     }
@@ -179,14 +179,14 @@ fn places_are_described() {
         (2 * group + 512, "AG 2 free space header (AGF), agf_magicnum, versionnum, seqno, length"),
         (group + 1024 + 33, "AG 1 inode header (AGI), agi_newino"),
         (inode + 48, "inode 131 (core), field di_ctime"),
-        (inode + 180, "inode 131, data or its places"),
+        (inode + 180, "inode 131, data fork"),
         (inode + 512 + 180, "inode 132 (free)"),
-        (4096, "AG 0 btree of free space"),
-        (3 * 4096, "AG 0 btree of inodes"),
+        (4096, "AG 0 free space btree"),
+        (3 * 4096, "AG 0 inode btree"),
         (10 * 4096, "data or directory block"),
         (xfs.superblock.log().unwrap().start, "log"),
         (group - 1, "free space"),
-        (300 * MIB, "behind the filesystem's end"),
+        (300 * MIB, "after the filesystem's end"),
     ] {
         assert_eq!(xfs.describe(offset), wanted, "{offset}");
     }

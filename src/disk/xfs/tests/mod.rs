@@ -1,4 +1,4 @@
-//! Filled filesystems, judged by xfs_repair and by reading them back. They need xfsprogs, but no privileges.
+//! Filled filesystems, checked with xfs_repair and by reading them back. The tests need xfsprogs, but no privileges.
 
 mod filled;
 mod forecast;

@@ -1,4 +1,4 @@
-//! Trees in memory, fresh filesystems, and their judges.
+//! Trees in memory, new filesystems, and checks.
 
 use super::super::{Xfs, fill};
 use crate::disk::Fill;
@@ -19,12 +19,13 @@ pub(super) const FILL: Fill = Fill { epoch: 1_700_000_000, seed: Uuid::from_u128
 pub(super) const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1 -i sparse=1,nrext64=0 \
                             -l size=64m,internal=1";
 
-/// Whether the host has what makes and judges filesystems here.
+/// Whether the programs that make and check filesystems are installed.
 pub(super) fn has_judges() -> bool {
     ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::disk::has_judge)
 }
 
-/// What builds turn off, if mkfs.xfs knows it and the options do not say otherwise: newer versions turn it on.
+/// Features that builds disable, if mkfs.xfs supports them and the options do not set them: newer versions enable them
+/// by default.
 fn turned_off(options: &str) -> Vec<&'static str> {
     let usage = crate::disk::judge("mkfs.xfs").output().unwrap().stderr;
     let usage = String::from_utf8_lossy(&usage);
@@ -57,7 +58,7 @@ pub(super) fn window(file: &File) -> Window<'_> {
     Window { file, offset: 0, size: file.metadata().unwrap().len() }
 }
 
-/// Fills it twice, and holds it against xfs_repair and the tree.
+/// Fills a filesystem twice, and checks it with xfs_repair and against the tree.
 pub(super) fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
     let image = fresh(size, options);
     fill(image.as_file(), scan, &FILL).unwrap_or_else(|error| panic!("{options}: {error}"));
@@ -71,11 +72,11 @@ pub(super) fn check(scan: &Scan, size: u64, options: &str) -> NamedTempFile {
 
 fn repair(image: &NamedTempFile, options: &str) {
     let judged = crate::disk::judge("xfs_repair").arg("-n").arg(image.path()).output().unwrap();
-    let said = [judged.stdout, judged.stderr].concat();
-    assert!(judged.status.success(), "{options}: {}", String::from_utf8_lossy(&said));
+    let messages = [judged.stdout, judged.stderr].concat();
+    assert!(judged.status.success(), "{options}: {}", String::from_utf8_lossy(&messages));
 }
 
-/// The tree as the reader gives it, with inode numbers and places of data made comparable with the scan's.
+/// The tree from the reader, with inode numbers and data locations made comparable to those of the scan.
 fn read_back(image: &File, scan: &Scan) -> Tree {
     let window = window(image);
     let mut tree = Xfs::open(&window).unwrap().tree().unwrap();
@@ -97,7 +98,7 @@ fn read_back(image: &File, scan: &Scan) -> Tree {
     tree
 }
 
-/// As in the file, wherever the parts lie on disk.
+/// Merges extents that are contiguous in the file, wherever they are on disk.
 fn joined(extents: &[Extent]) -> Vec<Extent> {
     let mut joined: Vec<Extent> = Vec::new();
     for extent in extents {
@@ -109,7 +110,7 @@ fn joined(extents: &[Extent]) -> Vec<Extent> {
     joined
 }
 
-/// Of what is not a hole.
+/// Digest of everything except holes.
 pub(super) fn digest(image: &File) -> Vec<u8> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -125,7 +126,7 @@ pub(super) fn digest(image: &File) -> Vec<u8> {
     hasher.finalize().to_vec()
 }
 
-/// Every 64 KiB that hold data.
+/// All units of 64 KiB that contain data.
 fn data_places(image: &File) -> Vec<u64> {
     use rustix::fs::{SeekFrom, seek};
     let mut places: Vec<u64> = Vec::new();
@@ -148,7 +149,7 @@ impl Builder {
         Self { scan: Scan { tree: Tree { nodes: vec![root] }, paths: vec![PathBuf::new()] } }
     }
 
-    /// Nodes must be added in the order in which a scan finds them.
+    /// Nodes must be added in the order of a scan.
     pub(super) fn add(&mut self, directory: NodeId, name: &[u8], node: Node) -> NodeId {
         let id = self.scan.tree.nodes.len();
         let is_directory = matches!(node.body, Body::Directory(_));
@@ -163,7 +164,7 @@ impl Builder {
 
     pub(super) fn link(&mut self, directory: NodeId, name: &[u8], id: NodeId) {
         let Body::Directory(entries) = &mut self.scan.tree.nodes[directory].body else {
-            panic!("no directory")
+            panic!("not a directory")
         };
         assert!(entries.insert(name.to_vec(), id).is_none());
     }
@@ -197,7 +198,7 @@ pub(super) fn node(mode: u32, body: Body) -> Node {
     }
 }
 
-/// A stream of numbers that is the same each time. Source: splitmix64.
+/// A deterministic stream of numbers. Source: splitmix64.
 pub(super) struct Numbers(pub u64);
 
 impl Numbers {

@@ -1,5 +1,5 @@
-//! Extended attributes: in the inode where they fit, else in leaf blocks with an index; long values in blocks of
-//! their own behind it.
+//! Extended attributes: in the inode if they fit, otherwise in leaf blocks with an index. Long values are in separate
+//! blocks after the index.
 //!
 //! Source: struct xfs_attr_sf_hdr, xfs_attr3_leaf_hdr, xfs_attr3_rmt_hdr in xfs_da_format.h.
 
@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 
 const LEAF_HEADER: usize = 80;
 const LEAF_ENTRY: usize = 8;
-/// Before a name in a leaf: with its value there, and with its value elsewhere.
+/// Bytes before a name in a leaf: with a local value, and with a remote value.
 const LOCAL_NAME: usize = 3;
 const REMOTE_NAME: usize = 9;
-/// Two bytes of padding that a compiler once put behind the name, and that the format has kept.
+/// Two bytes of compiler padding after the name, which became part of the format.
 const REMOTE_PADDING: usize = 2;
 const NAME_ALIGNMENT: usize = 4;
 const REMOTE_HEADER: usize = 56;
 const NAME_MAX: usize = 255;
-/// Values elsewhere were never in the log: `NULLCOMMITLSN`.
+/// Remote values were never in the log: `NULLCOMMITLSN`.
 const NEVER_LOGGED: u64 = u64::MAX;
 const REMOTE_LSN: usize = 48;
 
-/// An attribute as it is on disk.
+/// An attribute in its on-disk form.
 pub(super) struct Attribute {
     hash: u32,
     flags: u8,
@@ -35,13 +35,13 @@ pub(super) struct Attribute {
 }
 
 impl Attribute {
-    /// All of a node's, from the names and values that a kernel shows; in the order of the index. `Err` is what cannot
-    /// be kept.
+    /// Converts a node's attributes from the kernel's names and values, in the order of the index. The error is the
+    /// reason why one cannot be stored.
     pub(super) fn all(shown: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for (name, value) in shown {
-            let say = |problem| format!("its attribute `{}` {problem}", String::from_utf8_lossy(name));
-            all.push(Self::new(name, value).map_err(say)?);
+            let describe = |problem| format!("attribute `{}` {problem}", String::from_utf8_lossy(name));
+            all.push(Self::new(name, value).map_err(describe)?);
         }
         all.sort_by(|a, b| (a.hash, a.flags, &a.name).cmp(&(b.hash, b.flags, &b.name)));
         Ok(all)
@@ -54,11 +54,12 @@ impl Attribute {
             (attribute::ROOT, *disk, acl::to_disk(value).ok_or("is not a POSIX ACL")?)
         } else {
             let plain = |(prefix, flags)| Some((flags, shown.strip_prefix(prefix)?));
-            let (flags, name) = namespaces.into_iter().find_map(plain).ok_or("is in no namespace of XFS")?;
+            let (flags, name) =
+                namespaces.into_iter().find_map(plain).ok_or("is not in a namespace of XFS")?;
             (flags, name, value.to_vec())
         };
         if name.is_empty() || name.len() > NAME_MAX {
-            return Err("has a name that is not 1 to 255 bytes long behind the namespace");
+            return Err("has a name that is not 1 to 255 bytes long after the namespace");
         }
         if value.len() > attribute::MAX_VALUE {
             return Err("is longer than 64 KiB");
@@ -66,7 +67,7 @@ impl Attribute {
         Ok(Self { hash: hash(name), flags, name: name.to_vec(), value })
     }
 
-    /// Whether its value lies in the leaf. Source: xfs_attr_leaf_entsize_local_max.
+    /// Whether the value is stored in the leaf. Source: xfs_attr_leaf_entsize_local_max.
     fn is_local(&self, block: usize) -> bool {
         self.local_size() < (block >> 1) + (block >> 2)
     }
@@ -75,7 +76,7 @@ impl Attribute {
         (LOCAL_NAME + self.name.len() + self.value.len()).next_multiple_of(NAME_ALIGNMENT)
     }
 
-    /// What its name, and perhaps value, take in a leaf.
+    /// Bytes of the name, and of a local value, in a leaf.
     fn size(&self, block: usize) -> usize {
         if self.is_local(block) {
             self.local_size()
@@ -84,7 +85,7 @@ impl Attribute {
         }
     }
 
-    /// Blocks of its own that its value takes.
+    /// Number of blocks of a remote value.
     fn remote_blocks(&self, block: usize) -> usize {
         if self.is_local(block) { 0 } else { self.value.len().div_ceil(block - REMOTE_HEADER) }
     }
@@ -116,7 +117,7 @@ impl Attribute {
     }
 }
 
-/// A block of a value or a link's target that begins `offset` bytes into it.
+/// A block of a value or a link target, starting at byte `offset` of it.
 pub(super) fn remote_page(magic: u32, offset: usize, part: &[u8], block: usize, lsn: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(block);
     bytes.u32(magic);
@@ -129,12 +130,12 @@ pub(super) fn remote_page(magic: u32, offset: usize, part: &[u8], block: usize, 
     bytes
 }
 
-/// How much of a value or a target fits into one such block.
+/// Bytes of a value or a target that fit into one such block.
 pub(super) fn remote_room(block: usize) -> usize {
     block - REMOTE_HEADER
 }
 
-/// The form inside the inode, if there is one.
+/// The short form inside the inode, if the attributes fit.
 pub(super) fn short_form(attributes: &[Attribute]) -> Option<Vec<u8>> {
     let mut bytes = vec![0, 0, u8::try_from(attributes.len()).ok()?, 0];
     for attribute in attributes {
@@ -163,7 +164,7 @@ pub(super) fn pages(attributes: &[Attribute], superblock: &Superblock) -> Segmen
     Segment { offset: 0, pages }
 }
 
-/// What of them comes into each leaf.
+/// The attributes of each leaf.
 fn parts(attributes: &[Attribute], block: usize) -> Vec<&[Attribute]> {
     let mut parts = Vec::new();
     let (mut start, mut used) = (0, LEAF_HEADER);
@@ -179,7 +180,7 @@ fn parts(attributes: &[Attribute], block: usize) -> Vec<&[Attribute]> {
     parts
 }
 
-/// A leaf and its greatest hash. Values elsewhere lie at `remote` and after, which moves on.
+/// A leaf and its greatest hash. Remote values are placed at `remote`, which is advanced.
 fn leaf(attributes: &[Attribute], block: usize, remote: &mut usize) -> (Vec<u8>, u32) {
     let mut bytes = info(ATTRIBUTE_LEAF_MAGIC.0);
     bytes.resize(LEAF_HEADER, 0);
@@ -201,7 +202,7 @@ fn leaf(attributes: &[Attribute], block: usize, remote: &mut usize) -> (Vec<u8>,
     header.u16(short(attributes.len()));
     header.u16(short(block - names));
     header.u16(short(names));
-    // No holes between names; the one free range.
+    // No holes between names, and one free range.
     header.u16(0);
     header.u16(short(free));
     header.u16(short(names - free));

@@ -1,4 +1,4 @@
-//! File data: from the host's file, or from memory, into the runs that were found for it.
+//! Copies file data from the host's file or from memory to its allocated runs.
 
 use super::WriteError;
 use super::fill::Filler;
@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes that are copied at once.
+/// Copy buffer in bytes.
 const BUFFER: usize = 1 << 20;
 
 impl Filler<'_> {
-    /// What of a block is behind the file's end becomes zero. In a rehearsal nothing is read.
+    /// The rest of the last block is zeroed. A dry run does not read anything.
     pub(super) fn copy(
         &self,
         id: NodeId,
@@ -35,15 +35,15 @@ impl Filler<'_> {
         let mut buffer = vec![0; BUFFER];
         for run in runs {
             let start = run.offset << log;
-            let to = self.superblock.run(run.start, run.count).expect("it was free space of the filesystem");
+            let to = self.superblock.run(run.start, run.count).expect("the run is inside the filesystem");
             let length = run.count << log;
             let mut done = 0;
             while done < length {
                 let part =
-                    usize::try_from((length - done).min(BUFFER as u64)).expect("no more than the buffer");
+                    usize::try_from((length - done).min(BUFFER as u64)).expect("at most the buffer size");
                 let there = size.saturating_sub(start + done).min(part as u64);
                 let (data, rest) =
-                    buffer[..part].split_at_mut(usize::try_from(there).expect("no more than part"));
+                    buffer[..part].split_at_mut(usize::try_from(there).expect("at most the size of part"));
                 from.read(data, start + done, &path)?;
                 rest.fill(0);
                 self.output.write(&buffer[..part], to + done)?;
@@ -63,7 +63,7 @@ impl From<'_> {
     fn read(&self, buffer: &mut [u8], at: u64, path: &Path) -> Result<(), WriteError> {
         match self {
             Self::Memory(bytes) => {
-                let at = usize::try_from(at).expect("it lies in memory");
+                let at = usize::try_from(at).expect("it is in memory");
                 buffer.copy_from_slice(&bytes[at..at + buffer.len()]);
                 Ok(())
             }
@@ -74,7 +74,7 @@ impl From<'_> {
     }
 }
 
-/// The blocks that extents touch, sorted and apart from each other. What lies behind the size is left out.
+/// The blocks that extents touch, sorted and disjoint. Blocks after the file's end are left out.
 pub(super) fn ranges(extents: &[Extent], size: u64, block_log: u8) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for extent in extents.iter().filter(|extent| extent.length > 0 && extent.at < size) {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extents_in_one_block_become_one() {
+    fn extents_in_one_block_are_merged() {
         let extent = |at, length| Extent { at, from: at, length };
         let extents = [extent(0, 100), extent(512, 100), extent(4096, 1), extent(20_000, 9000)];
         assert_eq!(ranges(&extents, 25_000, 12), [0..2, 4..7]);

@@ -1,5 +1,5 @@
-//! Directories, in the smallest of the four forms that holds their names: in the inode; one block; data blocks with one
-//! index block; data blocks with a whole index and lists of free space.
+//! Directories, in the smallest of the four forms that fits their names: in the inode; one block; data blocks with one
+//! index block; data blocks with an index and free space lists.
 //!
 //! Source: struct xfs_dir2_sf_hdr, xfs_dir3_data_hdr, xfs_dir3_leaf_hdr, xfs_dir3_free_hdr in xfs_da_format.h.
 
@@ -13,18 +13,18 @@ use super::super::superblock::Superblock;
 use super::index::{IndexShape, info};
 use super::pages::{Page, Push, Segment, shares, short, word};
 
-/// Bytes of the header of each block but inner index blocks.
+/// Header size in bytes of all blocks except inner index blocks.
 const HEADER: usize = 64;
-/// In a data block's header: the three largest unused ranges.
+/// Offset in a data block's header: the three largest unused ranges.
 const BEST_FREE: usize = 48;
-/// Bytes of an index entry: hash and address.
+/// Size of an index entry in bytes: hash and address.
 const INDEX_ENTRY: usize = 8;
-/// Addresses count these bytes; entries are aligned to them.
+/// Unit of addresses, and alignment of entries, in bytes.
 const UNIT: usize = 8;
-/// At the end of a one-block directory, and of the index block of a leaf-form directory.
+/// Tail of a one-block directory, and of the index block of a leaf-form directory.
 const BLOCK_TAIL: usize = 8;
 const LEAF_TAIL: usize = 4;
-/// Bytes of one block's number in lists of free space.
+/// Bytes per block in free space lists.
 const BEST: usize = 2;
 
 /// A name in a directory.
@@ -43,18 +43,18 @@ pub(super) struct Listing<'a> {
     pub entries: Vec<Entry<'a>>,
 }
 
-/// The type byte of a directory's own entries. Source: XFS_DIR3_FT_DIR.
+/// The type byte of `.` and `..`. Source: XFS_DIR3_FT_DIR.
 pub(super) const KIND_DIRECTORY: u8 = 2;
 
 impl<'a> Listing<'a> {
-    /// The form inside the inode, if it fits into `room` bytes there.
+    /// The short form inside the inode, if it fits into `room` bytes.
     pub(super) fn short(&self, superblock: &Superblock, room: usize) -> Option<Vec<u8>> {
         let own = [&b"."[..], b".."].map(entry_size);
         let mut offset = HEADER + own.iter().sum::<usize>();
         let wide = self.entries.iter().map(|entry| entry.inode).chain([self.parent]);
         let wide = wide.filter(|inode| *inode > u32::MAX.into()).count();
         let count = u8::try_from(self.entries.len()).ok()?;
-        // Counts the numbers that need 8 bytes; then all have them.
+        // The count of numbers that need 8 bytes; if it is not 0, all numbers have 8 bytes.
         let mut bytes = vec![count, u8::try_from(wide).ok()?];
         let number = |bytes: &mut Vec<u8>, inode: u64| match u32::try_from(inode) {
             Ok(inode) if wide == 0 => bytes.u32(inode),
@@ -69,7 +69,7 @@ impl<'a> Listing<'a> {
             number(&mut bytes, entry.inode);
             offset += entry_size(entry.name);
         }
-        // A kernel must be able to turn it into a block.
+        // The kernel must be able to convert it to a one-block directory.
         let as_block = offset + (self.entries.len() + own.len()) * INDEX_ENTRY + BLOCK_TAIL;
         (bytes.len() <= room && as_block <= superblock.directory_block()).then_some(bytes)
     }
@@ -109,7 +109,7 @@ fn segment(offset: u64, blocks: Vec<Vec<u8>>) -> Segment {
     Segment { offset, pages }
 }
 
-/// In a data block: inode, length, name, type, tag.
+/// Entry size in a data block: inode, length, name, type, tag.
 fn entry_size(name: &[u8]) -> usize {
     (8 + 1 + name.len() + 1 + 2).next_multiple_of(UNIT)
 }
@@ -123,7 +123,7 @@ fn begin(magic: u32) -> Vec<u8> {
     bytes
 }
 
-/// Adds an entry to a data block that lies `base` bytes into the directory.
+/// Adds an entry to a data block at byte `base` of the directory.
 fn add(bytes: &mut Vec<u8>, entry: &Entry, base: u64) -> Indexed {
     let start = bytes.len();
     bytes.u64(entry.inode);
@@ -136,7 +136,7 @@ fn add(bytes: &mut Vec<u8>, entry: &Entry, base: u64) -> Indexed {
     (hash(entry.name), u32::try_from(address).expect("names lie in the first 32 GiB of a directory"))
 }
 
-/// Makes the rest of a block, up to `end`, unused. Gives its length.
+/// Marks the rest of a block up to `end` as unused. Returns its length.
 fn close(bytes: &mut Vec<u8>, end: usize) -> u16 {
     let start = bytes.len();
     let unused = short(end - start);
@@ -158,7 +158,7 @@ fn one_block(entries: &[Entry], block: usize) -> Vec<u8> {
     close(&mut bytes, block - BLOCK_TAIL - index.len() * INDEX_ENTRY);
     push_index(&mut bytes, &index);
     bytes.u32(word(index.len()));
-    // None of the index is stale.
+    // The index has no stale entries.
     bytes.u32(0);
     bytes
 }
@@ -224,7 +224,7 @@ fn free_lists(best: &[u16], block: usize) -> Vec<Vec<u8>> {
     let list = |(number, best): (usize, &[u16])| {
         let mut bytes = begin(DIRECTORY_FREE_MAGIC.0);
         let counts = [number * room, best.len(), best.len()].map(|count| word(count).to_be_bytes());
-        // After the part that all headers have: first data block, how many, how many of them exist.
+        // After the common header: number of the first data block, number of entries, number of used entries.
         put(&mut bytes, BEST_FREE, &counts.concat());
         best.iter().for_each(|best| bytes.u16(*best));
         bytes.resize(block, 0);

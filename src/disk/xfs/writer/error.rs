@@ -1,4 +1,4 @@
-//! Why a filesystem could not be filled.
+//! Errors of filling a filesystem.
 
 use crate::disk::source::ReadError;
 use std::io;
@@ -7,16 +7,16 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Nothing was written.
-    #[error("the files need {need} bytes, but the filesystem has place for {have}")]
+    #[error("the files need {need} bytes, but only {have} bytes fit into the filesystem")]
     Full { need: u64, have: u64 },
     /// Nothing was written.
-    #[error("the filesystem has what cannot be written here: {0}; make it without (mkfs.xfs -m, -i, -n, -r)")]
+    #[error("unsupported filesystem features: {0}; disable them with options of mkfs.xfs (-m, -i, -n, -r)")]
     Unsupported(String),
     /// Nothing was written.
-    #[error("the filesystem is not as mkfs.xfs makes it: {0}")]
+    #[error("expected a newly made, empty XFS: {0}")]
     NotEmpty(String),
-    /// What XFS cannot keep. Nothing was written.
-    #[error("`{}` cannot be kept in XFS: {problem}", path.display())]
+    /// A node that XFS cannot store. Nothing was written.
+    #[error("XFS cannot store `{}`: {problem}", path.display())]
     Node { path: PathBuf, problem: String },
     #[error("could not read the filesystem that mkfs.xfs made")]
     Read(#[from] ReadError),

@@ -1,4 +1,4 @@
-//! The order of the work: read what mkfs.xfs made, place inodes, fill them node by node, write headers and counters.
+//! The main steps: read the empty filesystem, place inodes, fill them node by node, write headers and counters.
 
 use super::super::format::CHUNK;
 use super::super::header::{put, seal_crc};
@@ -20,10 +20,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// Puts a tree into the filesystem that mkfs.xfs has just made in `image`, a sparse file.
+/// Writes a tree into the filesystem that mkfs.xfs has just made in `image`, a sparse file.
 ///
-/// Times that the filesystem cannot tell become the nearest that it can. Equal trees, files and fresh filesystems give
-/// equal bytes, whatever mkfs.xfs took from the clock.
+/// Timestamps that the filesystem cannot store are clamped. Equal trees, files and empty filesystems result in equal
+/// bytes, independent of the clock that mkfs.xfs used.
 pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     let ground = Ground::read(image)?;
     let have = ground.space.usable();
@@ -36,7 +36,7 @@ pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Where bytes go; nowhere in a rehearsal.
+/// The output; a dry run writes nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Output<'a> {
     image: Option<&'a File>,
@@ -61,14 +61,14 @@ pub(super) struct Filler<'a> {
     pub(super) space: Space,
     /// Inode numbers, by node.
     pub(super) numbers: Vec<u64>,
-    /// The directory that a directory is in, by node.
+    /// Parent directories, by node.
     pub(super) parents: Vec<NodeId>,
     pub(super) has_attributes: bool,
     ground: &'a Ground,
     fill: Fill,
     /// By group.
     chunks: Vec<Vec<Chunk>>,
-    /// By group; those that the btree of inodes needs besides its root.
+    /// By group: the blocks of the inode btree except its root.
     inode_blocks: Vec<Vec<u32>>,
 }
 
@@ -116,13 +116,13 @@ impl<'a> Filler<'a> {
         Ok(self.space)
     }
 
-    /// Places all chunks of inodes and their btrees. Gives the chunks' first numbers in the order of their use.
+    /// Places all inode chunks and their btrees. Returns the chunks' first inode numbers in the order of use.
     fn place_inodes(&mut self) -> Vec<u64> {
         let slots = slot(self.scan.tree.nodes.len().max(1) - 1) + 1;
-        let wanted = usize::try_from(slots.max(OWN_INODES).div_ceil(CHUNK)).expect("no more than nodes");
+        let wanted = usize::try_from(slots.max(OWN_INODES).div_ceil(CHUNK)).expect("not more than nodes");
         self.chunks[0].push(first_chunk(self.superblock));
         let mut firsts = vec![self.superblock.root];
-        let blocks = u32::try_from(CHUNK >> self.superblock.inodes_log()).expect("no more than 64");
+        let blocks = u32::try_from(CHUNK >> self.superblock.inodes_log()).expect("at most 64 blocks");
         for group in 0..self.superblock.groups {
             while firsts.len() < wanted {
                 let alignment = self.superblock.inode_alignment;
@@ -135,11 +135,11 @@ impl<'a> Filler<'a> {
             self.place_inode_btree(group);
         }
         while firsts.len() < wanted {
-            // Only in a rehearsal, and then the filesystem is too small.
+            // Only in a dry run, when the filesystem is too small.
             self.space.missing += u64::from(blocks);
             firsts.push(u64::MAX - CHUNK);
         }
-        self.mark_free(*firsts.last().expect("the first chunk is there"), slots);
+        self.mark_free(*firsts.last().expect("mkfs.xfs made the first chunk"), slots);
         firsts
     }
 
@@ -152,15 +152,15 @@ impl<'a> Filler<'a> {
                 None => self.space.missing += 1,
             }
         }
-        // Indexed in a rehearsal that has failed already.
+        // In a dry run that has already failed, this may be shorter.
         self.inode_blocks[group as usize].resize(blocks, 0);
     }
 
-    /// The inodes behind the last node are free; `last` is the first one of the chunk that was placed last.
+    /// Marks the inodes after the last node as free; `last` is the first inode of the last chunk.
     fn mark_free(&mut self, last: u64, slots: u64) {
         let used = slots.max(OWN_INODES) % CHUNK;
         let chunk = self.chunks.iter_mut().flatten().find(|chunk| chunk.first == last);
-        // There is none in a rehearsal that has failed already.
+        // In a dry run that has already failed, there is no such chunk.
         if let (Some(chunk), true) = (chunk, used > 0) {
             chunk.free = u64::MAX << used;
         }
@@ -174,7 +174,7 @@ impl<'a> Filler<'a> {
             let number = first + (slot - start);
             bytes.extend(match owner(slot) {
                 Owner::Realtime(which) => {
-                    inodes.used(number, &self.realtime(which)).expect("it has no extents")
+                    inodes.used(number, &self.realtime(which)).expect("an empty file has no extents")
                 }
                 Owner::Node(id) if id < self.scan.tree.nodes.len() => inodes
                     .used(number, &self.core(id)?)
@@ -188,7 +188,7 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// The realtime bitmap or summary: an empty file, as there is no realtime device.
+    /// The realtime bitmap or summary: an empty file, since there is no realtime device.
     fn realtime(&self, which: usize) -> Core {
         let epoch = Time { seconds: self.fill.epoch, nanoseconds: 0 };
         Core {
@@ -220,7 +220,7 @@ impl<'a> Filler<'a> {
             put(&mut sector, VERSION_OFFSET, &(version | VERSION_ATTRIBUTES).to_be_bytes());
         }
         seal_crc(&mut sector, CRC_OFFSET);
-        // Of the copies a kernel does not update what has changed here, nor does mkfs.xfs.
+        // Neither the kernel nor mkfs.xfs updates these fields in the backup superblocks.
         self.output.write(&sector, 0)
     }
 
@@ -229,7 +229,7 @@ impl<'a> Filler<'a> {
     }
 }
 
-/// Whose an inode is, by its place in the order of all inodes.
+/// What an inode is used for, by its position in the order of all inodes.
 enum Owner {
     Realtime(usize),
     Node(NodeId),
@@ -241,7 +241,7 @@ fn owner(slot: u64) -> Owner {
         1 => Owner::Realtime(0),
         2 => Owner::Realtime(1),
         0 => Owner::Node(ROOT),
-        _ => Owner::Node(usize::try_from(slot - (OWN_INODES - 1)).expect("no more than nodes")),
+        _ => Owner::Node(usize::try_from(slot - (OWN_INODES - 1)).expect("not more than nodes")),
     }
 }
 
@@ -250,5 +250,5 @@ fn slot(id: NodeId) -> u64 {
 }
 
 fn number(firsts: &[u64], slot: u64) -> u64 {
-    firsts[usize::try_from(slot / CHUNK).expect("no more than chunks")] + slot % CHUNK
+    firsts[usize::try_from(slot / CHUNK).expect("not more than chunks")] + slot % CHUNK
 }

@@ -1,29 +1,29 @@
-//! From runs of blocks to a fork: a list of extents in the inode, or a btree of them.
+//! Builds a fork from runs of blocks: a list of extents in the inode, or a btree.
 
 use super::super::format::{EXTENT_RECORD, EXTENTS_MAGIC, MAX_EXTENT, fork};
 use super::super::header::Header;
 use super::pages::{Page, Push, shares, short};
 use super::space::Run;
 
-/// Bytes of a btree block's header, and of a key with its pointer.
+/// Sizes in bytes of a btree block's header, and of a key with its pointer.
 const BLOCK_HEADER: usize = 72;
 const ROOT_HEADER: usize = 4;
 const ENTRY: usize = 16;
-/// No neighbour: `NULLFSBLOCK`.
+/// No sibling: `NULLFSBLOCK`.
 const NONE: u64 = u64::MAX;
 
-/// A fork as it will lie in the inode.
+/// A fork in its on-disk form.
 #[derive(Default)]
 pub(super) struct Fork {
     pub format: u8,
     pub bytes: Vec<u8>,
     pub extents: u64,
-    /// Blocks that it holds outside the inode, its btree's included.
+    /// Number of blocks outside the inode, including those of its btree.
     pub blocks: u64,
 }
 
 impl Fork {
-    /// No data yet.
+    /// A fork without data.
     pub(super) fn empty() -> Self {
         Self { format: fork::EXTENTS, ..Self::default() }
     }
@@ -37,7 +37,7 @@ impl Fork {
     }
 }
 
-/// How many btree blocks that many extents need where the inode has `room` bytes for the fork.
+/// The number of btree blocks for `extents`, if the inode has `room` bytes for the fork.
 pub(super) fn btree_blocks(extents: usize, room: usize, block: usize) -> usize {
     if extents * EXTENT_RECORD <= room {
         return 0;
@@ -56,7 +56,7 @@ fn root_room(room: usize) -> usize {
     (room - ROOT_HEADER) / ENTRY
 }
 
-/// Splits runs that are longer than an extent can be.
+/// Splits runs that are longer than the longest extent.
 pub(super) fn split(runs: Vec<Run>) -> Vec<Run> {
     let pieces = |run: Run| {
         (0..run.count.div_ceil(MAX_EXTENT)).map(move |piece| {
@@ -76,8 +76,8 @@ fn push_record(bytes: &mut Vec<u8>, run: &Run) {
     bytes.u64(run.start << 21 | run.count);
 }
 
-/// A fork of these extents. `blocks` are as many block numbers as [`btree_blocks`] says, for the pages that come back
-/// in the same order.
+/// Builds a fork from extents. `blocks` are the block numbers for the returned pages, in the same order;
+/// [`btree_blocks`] returns their number.
 pub(super) fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> (Fork, Vec<Page>) {
     let mut fork = Fork {
         format: fork::EXTENTS,
@@ -118,7 +118,7 @@ pub(super) fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> 
     (fork, tree.pages)
 }
 
-/// Keys, then behind the place of `room` keys the pointers.
+/// Keys, padded to `room` keys, followed by the pointers.
 fn entries(children: &[(u64, u64)], room: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     children.iter().for_each(|(key, _)| bytes.u64(*key));
@@ -134,7 +134,8 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// Adds one level's blocks: of each the first key, the number of entries, and their bytes. Gives (key, block).
+    /// Adds the blocks of one level. `row`: for each block the first key, the number of entries, and their bytes.
+    /// Returns (key, block).
     fn add_row(&mut self, level: u16, row: Vec<(u64, usize, Vec<u8>)>) -> Vec<(u64, u64)> {
         let numbers = &self.blocks[self.pages.len()..][..row.len()];
         let mut placed = Vec::new();

@@ -1,4 +1,4 @@
-//! What mkfs.xfs made: its parameters and its free space; and refusing all that is not as expected.
+//! The empty filesystem from mkfs.xfs: its parameters and free space. Anything unexpected is rejected.
 
 use super::super::format::{incompat, ro_compat};
 use super::super::reader::{Group, Xfs};
@@ -11,7 +11,7 @@ use crate::plan::capacity::xfs::{Shape, reserve};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// A fresh filesystem has one chunk of inodes, three of which are in use: root, realtime bitmap and summary.
+/// A new filesystem has one chunk of inodes, three of which are in use: root, realtime bitmap and summary.
 pub(super) const OWN_INODES: u64 = 3;
 const FRESH_CHUNK: u64 = !0b111;
 
@@ -23,7 +23,7 @@ const KNOWN_INCOMPAT: u32 = incompat::FTYPE
     | incompat::NREXT64
     | incompat::EXCHANGE_RANGE;
 
-/// Names of further features as mkfs.xfs has them: (bit, name).
+/// Names of other features as in mkfs.xfs: (bit, name).
 const RO_COMPAT_NAMES: &[(u32, &str)] = &[(2, "rmapbt")];
 const INCOMPAT_NAMES: &[(u32, &str)] = &[
     (incompat::NEEDS_REPAIR, "needsrepair"),
@@ -57,7 +57,7 @@ impl Ground {
         check_fresh(&xfs, &groups)?;
         let mut free = Vec::new();
         for group in &groups {
-            free.push((xfs.free_space(group)?, kept_free(&superblock, group.number)));
+            free.push((xfs.free_space(group)?, reserved_blocks(&superblock, group.number)));
         }
         let mut sector = vec![0; superblock.sector()];
         image.read_exact_at(&mut sector, 0).map_err(io)?;
@@ -66,12 +66,12 @@ impl Ground {
     }
 }
 
-/// The one chunk that mkfs.xfs made.
+/// The only inode chunk of a new filesystem.
 pub(super) fn first_chunk(superblock: &Superblock) -> Chunk {
     Chunk { first: superblock.root, free: 0 }
 }
 
-fn kept_free(superblock: &Superblock, group: u32) -> u64 {
+fn reserved_blocks(superblock: &Superblock, group: u32) -> u64 {
     let length = superblock.group_length(group);
     let start = superblock.group_byte(group);
     let log = superblock
@@ -96,16 +96,16 @@ fn check_features(superblock: &Superblock) -> Result<(), WriteError> {
         problems.push("version 4 (crc=0)".to_owned());
     }
     if superblock.any_case {
-        problems.push("names of any case (ascii-ci)".to_owned());
+        problems.push("case-insensitive names (ascii-ci)".to_owned());
     }
     if superblock.version == 5 && !superblock.ftype {
-        problems.push("no types in directories (ftype=0)".to_owned());
+        problems.push("directories without file types (ftype=0)".to_owned());
     }
     if superblock.realtime_blocks > 0 {
         problems.push("a realtime device".to_owned());
     }
     if superblock.block_log > 15 {
-        problems.push("blocks of 64 KiB".to_owned());
+        problems.push("block size of 64 KiB".to_owned());
     }
     name_bits(superblock.compat, "compat", &[], &mut problems);
     name_bits(superblock.ro_compat & !KNOWN_RO_COMPAT, "ro_compat", RO_COMPAT_NAMES, &mut problems);
@@ -127,7 +127,7 @@ fn check_fresh(xfs: &Xfs, groups: &[Group]) -> Result<(), WriteError> {
     let Superblock { root, bitmap, summary, inode_count, free_inodes, .. } = *superblock;
     if (inode_count, free_inodes) != (64, 64 - OWN_INODES) {
         return fail(format!(
-            "{} inodes are in use, not {OWN_INODES}",
+            "{} inodes are in use, expected {OWN_INODES}",
             inode_count.saturating_sub(free_inodes)
         ));
     }
@@ -139,7 +139,7 @@ fn check_fresh(xfs: &Xfs, groups: &[Group]) -> Result<(), WriteError> {
         let wanted = usize::from(group.number == 0);
         if chunks.len() != wanted {
             return fail(format!(
-                "group {} has {} chunks of inodes, not {wanted}",
+                "group {} has {} inode chunks, expected {wanted}",
                 group.number,
                 chunks.len()
             ));
@@ -147,7 +147,9 @@ fn check_fresh(xfs: &Xfs, groups: &[Group]) -> Result<(), WriteError> {
         if let [chunk] = &chunks[..]
             && (chunk.first, chunk.free, chunk.holes) != (root, FRESH_CHUNK, 0)
         {
-            return fail(format!("its first inodes are not at {root}, or not only three are in use"));
+            return fail(format!(
+                "the first inode chunk is not at {root}, or not exactly three of its inodes are in use"
+            ));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What a group's headers and btrees say once all is placed.
+//! Writes a group's headers and btrees after everything is placed.
 //!
 //! Source: struct xfs_agf, xfs_agi, xfs_inobt_rec and xfs_alloc_rec in xfs_format.h.
 
@@ -19,10 +19,10 @@ const FREE_RECORD: usize = 8;
 const INODE_RECORD: usize = 16;
 /// A key of 4 bytes, a pointer of 4 bytes.
 const INODE_ENTRY: usize = 8;
-/// No neighbour: `NULLAGBLOCK`.
+/// No sibling: `NULLAGBLOCK`.
 const NONE: u32 = u32::MAX;
 
-/// Fields of the headers.
+/// Offsets of header fields.
 const AGF_BY_START: usize = 16;
 const AGF_BY_LENGTH: usize = 20;
 const AGF_FREE: usize = 52;
@@ -35,16 +35,16 @@ const AGI_NEWEST: usize = 32;
 const AGI_FREE_ROOT: usize = 328;
 const AGI_BLOCKS: usize = 336;
 
-/// 64 inodes that are there.
+/// 64 inodes that all exist.
 #[derive(Clone, Copy)]
 pub(super) struct Chunk {
-    /// The first one's number.
+    /// Number of the first inode.
     pub first: u64,
-    /// A bit for each inode, set where it is free.
+    /// One bit for each inode, set if it is free.
     pub free: u64,
 }
 
-/// How many more blocks than the root a btree of that many inode chunks has.
+/// The number of blocks, besides the root, of a btree with this many inode chunks.
 pub(super) fn further_inode_blocks(chunks: usize, block: usize) -> usize {
     let mut row = chunks.div_ceil((block - BLOCK_HEADER) / INODE_RECORD);
     let mut blocks = 0;
@@ -59,11 +59,11 @@ pub(super) fn further_inode_blocks(chunks: usize, block: usize) -> usize {
 pub(super) struct GroupWriter<'a> {
     pub superblock: &'a Superblock,
     pub output: Output<'a>,
-    /// As mkfs.xfs made them; roots stay where they are.
+    /// The group as made by mkfs.xfs; btree roots keep their locations.
     pub group: &'a Group,
     /// Sorted.
     pub chunks: &'a [Chunk],
-    /// As many as [`further_inode_blocks`] says.
+    /// As many as [`further_inode_blocks`] returns.
     pub inode_blocks: &'a [u32],
 }
 
@@ -133,10 +133,10 @@ impl GroupWriter<'_> {
         self.output.write(&agi, Group::agi_byte(self.superblock, self.group.number))
     }
 
-    /// Writes the btree of all inodes, and gives the number of its levels.
+    /// Writes the btree of all inodes, and returns the number of its levels.
     fn inode_tree(&self, root: u32) -> Result<u16, WriteError> {
         let room = |entry| (self.superblock.block() - BLOCK_HEADER) / entry;
-        // (key, record or pointer) of the row below.
+        // (key, record or pointer) of the level below.
         let mut below: Vec<(u32, Vec<u8>)> =
             self.chunks.iter().map(|chunk| (self.in_group(chunk.first), self.record(chunk))).collect();
         let mut blocks = self.inode_blocks.iter().copied();
@@ -174,7 +174,7 @@ impl GroupWriter<'_> {
         let free = chunk.free.count_ones();
         record.u32(self.in_group(chunk.first));
         if self.superblock.incompat & incompat::SPARSE_INODES != 0 {
-            // None of the chunk is missing; how many inodes there are, and how many of them are free.
+            // Record: no missing inodes, the number of inodes, and the number of free ones.
             record.u16(0);
             record.push(CHUNK as u8);
             record.push(free as u8);
@@ -185,7 +185,7 @@ impl GroupWriter<'_> {
         record
     }
 
-    /// An inode's number without its group.
+    /// An inode number relative to its group.
     fn in_group(&self, number: u64) -> u32 {
         let base = self.superblock.inode_number(self.group.number, 0);
         u32::try_from(number - base).expect("inodes of a group have 32 bits")
@@ -214,7 +214,7 @@ impl GroupWriter<'_> {
     }
 }
 
-/// A btree block's place among the others.
+/// The position of a btree block in its level.
 struct Row {
     magic: u32,
     level: u16,
@@ -223,7 +223,7 @@ struct Row {
     right: u32,
 }
 
-/// Records; or keys, then behind the place of `room` keys the pointers.
+/// Records; or keys, padded to `room` keys, followed by the pointers.
 fn content(entries: &[(u32, Vec<u8>)], level: u16, room: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     if level > 0 {

@@ -1,4 +1,4 @@
-//! The index over leaves by hash (dabtree), for directories and attributes alike.
+//! The index by name hash (dabtree), for directories and attributes.
 //!
 //! Source: struct xfs_da3_blkinfo and xfs_da3_intnode in xfs_da_format.h.
 
@@ -6,19 +6,19 @@ use super::super::format::INDEX_NODE_MAGIC;
 use super::super::header::{Header, put};
 use super::pages::{Page, Push, shares, short};
 
-/// Bytes of what all index blocks begin with, and of the header of an inner one.
+/// Sizes in bytes of the common header of index blocks, and of the header of an inner one.
 pub(super) const INFO: usize = 56;
 const NODE_HEADER: usize = 64;
 const ENTRY: usize = 8;
 
-/// Bytes of an index that is being made.
+/// The geometry of a new index.
 #[derive(Clone, Copy)]
 pub(super) struct IndexShape {
-    /// Of one of its blocks.
+    /// Size of an index block in bytes.
     pub block: usize,
-    /// The offset of its root in the fork; the others follow it. In the filesystem's blocks.
+    /// Offset of its root in the fork, in filesystem blocks; the other blocks follow.
     pub first: u64,
-    /// How many of the filesystem's blocks one of the index is.
+    /// Filesystem blocks per index block.
     pub step: u64,
 }
 
@@ -28,7 +28,7 @@ impl IndexShape {
             .expect("offsets in directories and attributes have 32 bits")
     }
 
-    /// How many pages an index over so many leaves has, leaves included.
+    /// The number of pages of an index with this many leaves, including the leaves.
     pub(super) fn pages(&self, leaves: usize) -> usize {
         let mut row = leaves;
         let mut pages = leaves;
@@ -43,9 +43,10 @@ impl IndexShape {
         (self.block - NODE_HEADER) / ENTRY
     }
 
-    /// All pages of the index, its root first. `leaves` come with their greatest hash and have no links yet.
+    /// All pages of the index, its root first. `leaves` are paired with their greatest hash; their sibling links are
+    /// not set.
     pub(super) fn build(&self, leaves: Vec<(Vec<u8>, u32)>) -> Vec<Page> {
-        // A single leaf is the root itself.
+        // A single leaf is also the root.
         let base = usize::from(leaves.len() > 1);
         let mut pages = Vec::new();
         let mut row = self.place(leaves, base, &mut pages);
@@ -58,12 +59,13 @@ impl IndexShape {
             row = self.place(nodes, at, &mut pages);
             level += 1;
         }
-        // The root was made last.
+        // The root was built last.
         pages.rotate_right(base);
         pages.into_iter().map(|bytes| Page { header: Header::INDEX, bytes }).collect()
     }
 
-    /// Links blocks of one level, the first of which becomes page `at`. Gives (greatest hash, offset) of each.
+    /// Links the blocks of one level, the first of which becomes page `at`. Returns (greatest hash, offset) of each
+    /// block.
     fn place(&self, row: Vec<(Vec<u8>, u32)>, at: usize, pages: &mut Vec<Vec<u8>>) -> Vec<(u32, u32)> {
         let count = row.len();
         let mut placed = Vec::with_capacity(count);
@@ -96,7 +98,7 @@ impl IndexShape {
     }
 }
 
-/// The start of an index block, without links and seal.
+/// The start of an index block, without sibling links and checksum.
 pub(super) fn info(magic: u16) -> Vec<u8> {
     let mut bytes = vec![0; 8];
     bytes.u16(magic);
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_is_where_its_parent_says() {
+    fn pages_match_their_parents() {
         let shape = IndexShape { block: 512, first: 1000, step: 2 };
         for leaves in [1, 2, 56, 57, 3136, 3137, 5000] {
             let row = (0..leaves).map(|leaf| ([info(0xaaaa), vec![0; 456]].concat(), word(leaf))).collect();

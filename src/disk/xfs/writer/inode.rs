@@ -1,4 +1,4 @@
-//! Inodes as bytes. Source: struct xfs_dinode in xfs_format.h.
+//! On-disk inodes. Source: struct xfs_dinode in xfs_format.h.
 
 use super::super::format::{
     BIGTIME_EPOCH, FLAG2_BIGTIME, FLAG2_NREXT64, INODE_CORE, INODE_CRC, INODE_MAGIC, NANOSECONDS, fork,
@@ -12,25 +12,26 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 const VERSION: u8 = 3;
-/// `NULLAGINO`: the inode waits in no list of deleted ones.
+/// `NULLAGINO`: the inode is not in a list of unlinked inodes.
 const NOT_UNLINKED: [u8; 4] = [0xff; 4];
-/// Any number will do that is not 0.
+/// Any number except 0.
 const CHANGES: u64 = 1;
-/// The last second that "bigtime" counts. Source: XFS_BIGTIME_TIME_MAX.
+/// The last second of "bigtime". Source: XFS_BIGTIME_TIME_MAX.
 const BIGTIME_LAST: i64 = ((u64::MAX / NANOSECONDS as u64) & !3) as i64;
-/// Extents of a file's data, and of its attributes. Source: XFS_MAX_EXTCNT_DATA_FORK_SMALL and its like.
+/// Most extents of a file's data, and of its attributes. Source: XFS_MAX_EXTCNT_DATA_FORK_SMALL,
+/// XFS_MAX_EXTCNT_ATTR_FORK_SMALL.
 const MOST_DATA: u64 = (1 << 31) - 1;
 const MOST_ATTRIBUTES: u64 = (1 << 15) - 1;
 const MOST_WIDE_DATA: u64 = (1 << 48) - 1;
 const MOST_WIDE_ATTRIBUTES: u64 = (1 << 32) - 1;
 
-/// What of an inode does not come from its place.
+/// The contents of an inode that do not depend on its location.
 pub(super) struct Core {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
     pub links: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     pub accessed: Time,
     pub modified: Time,
@@ -42,12 +43,12 @@ pub(super) struct Core {
 }
 
 pub(super) struct AttributeFork {
-    /// Bytes from the first fork's start, a multiple of 8.
+    /// Offset from the start of the first fork in bytes, a multiple of 8.
     pub start: usize,
     pub fork: Fork,
 }
 
-/// Writes inodes of one filesystem.
+/// Encodes the inodes of one filesystem.
 #[derive(Clone, Copy)]
 pub(super) struct Inodes<'a> {
     pub superblock: &'a Superblock,
@@ -55,7 +56,7 @@ pub(super) struct Inodes<'a> {
 }
 
 impl Inodes<'_> {
-    /// An inode that is in use. `Err` says why it cannot be.
+    /// Encodes an inode in use. The error is the reason why it cannot be stored.
     pub(super) fn used(&self, number: u64, core: &Core) -> Result<Vec<u8>, &'static str> {
         let has = |feature| self.superblock.incompat & feature != 0;
         let (width, wide) =
@@ -90,7 +91,7 @@ impl Inodes<'_> {
         Ok(bytes)
     }
 
-    /// An inode that is free.
+    /// Encodes a free inode.
     pub(super) fn free(&self, number: u64) -> Vec<u8> {
         let mut bytes = self.blank(number);
         seal_crc(&mut bytes, INODE_CRC);
@@ -108,14 +109,15 @@ impl Inodes<'_> {
         bytes
     }
 
-    /// What a kernel takes at random, so that NFS tells a file from one that had its number before.
+    /// The kernel uses a random generation number, so that NFS can distinguish a file from an earlier one with the same
+    /// inode number.
     fn generation(&self, number: u64) -> [u8; 4] {
         let digest = Sha256::new().chain_update(self.seed).chain_update(number.to_be_bytes()).finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
 }
 
-/// `Err` if there are too many.
+/// Fails if there are too many extents.
 fn extent_counts(bytes: &mut [u8], core: &Core, width: CountWidth) -> Result<(), &'static str> {
     let data = core.data.extents;
     let attributes = core.attributes.as_ref().map_or(0, |attributes| attributes.fork.extents);
@@ -124,10 +126,10 @@ fn extent_counts(bytes: &mut [u8], core: &Core, width: CountWidth) -> Result<(),
         CountWidth::Narrow => (MOST_DATA, MOST_ATTRIBUTES),
     };
     if data > most.0 {
-        return Err("its content lies in more pieces than an inode can count");
+        return Err("the content has more extents than an inode can count");
     }
     if attributes > most.1 {
-        return Err("its attributes lie in more pieces than an inode can count");
+        return Err("the attributes have more extents than an inode can count");
     }
     match width {
         CountWidth::Wide => {
@@ -142,16 +144,16 @@ fn extent_counts(bytes: &mut [u8], core: &Core, width: CountWidth) -> Result<(),
     Ok(())
 }
 
-/// How times are kept.
+/// The encoding of timestamps.
 #[derive(Clone, Copy)]
 enum TimeForm {
-    /// One count of nanoseconds (`bigtime`).
+    /// A count of nanoseconds (`bigtime`).
     Big,
     /// Seconds and nanoseconds, 32 bits each.
     Old,
 }
 
-/// How much place the counts of extents have.
+/// The width of the extent counters.
 #[derive(Clone, Copy)]
 enum CountWidth {
     /// `nrext64`
@@ -159,8 +161,8 @@ enum CountWidth {
     Narrow,
 }
 
-/// A time that the filesystem cannot tell becomes the nearest that it can, as with a kernel; the first and the last
-/// second have no fractions. Source: timestamp_truncate in fs/inode.c.
+/// Encodes a timestamp. As in the kernel, a time out of range is clamped; the first and the last second have no
+/// fractions. Source: timestamp_truncate in fs/inode.c.
 fn stamp(time: Time, form: TimeForm) -> [u8; 8] {
     let (first, last) = match form {
         TimeForm::Big => (-BIGTIME_EPOCH, BIGTIME_LAST - BIGTIME_EPOCH),
@@ -191,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn times_end_where_the_kernel_ends_them() {
-        // 2486-07-02, the last second that xfs_info's `bigtime` can tell, and what follows it.
+    fn timestamps_are_clamped_as_in_the_kernel() {
+        // 2486-07-02, the last second of `bigtime`, and the time after it.
         let last = 18_446_744_072_u64 * 1_000_000_000;
         for seconds in [16_299_260_424, 16_299_260_425, i64::MAX] {
             check(TimeForm::Big, seconds, 5, last.to_be_bytes());
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn more_extents_than_a_field_counts_are_refused() {
+    fn too_many_extents_are_rejected() {
         let time = Time::default();
         let check = |data: u64, attributes: u64, width| {
             let fork = |extents| Fork { extents, ..Fork::empty() };

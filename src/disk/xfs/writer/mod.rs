@@ -1,9 +1,10 @@
-//! Filling a filesystem that mkfs.xfs has just made, the same way each time.
+//! Fills a new filesystem from mkfs.xfs reproducibly.
 //!
-//! It is done twice: in rehearsal nothing is written, and what it takes is counted, so that too small a filesystem is
-//! found out before the first byte; then for good. Allocation is a walk through the groups from the first block of the
-//! first one on: all further inodes, then nodes in the order of the tree, each with its directory blocks, attributes and
-//! data. Btrees therefore stay small: the free space of a group is a few ranges.
+//! There are two passes. The first one is a dry run: it writes nothing and counts what is needed, so that a filesystem
+//! that is too small is detected before the first byte is written. Allocation walks through the groups, starting at the
+//! first block of the first group: first all further inodes, then the nodes in the order of the tree, each with its
+//! directory blocks, attributes and data. Btrees therefore stay small, since the free space of a group consists of a
+//! few ranges.
 
 mod attributes;
 mod data;

@@ -1,4 +1,4 @@
-//! One node: everything of it outside its inode is placed and written, and its inode's content comes back.
+//! Places and writes everything of a node outside its inode, and returns the contents of its inode.
 
 use super::super::format::{INODE_CORE, LINK_MAX, REMOTE_LINK_MAGIC};
 use super::super::header::Header;
@@ -15,18 +15,18 @@ use crate::disk::tree::{Body, Content, Node, NodeId, mode};
 use std::collections::BTreeMap;
 
 const NAME_MAX: usize = 255;
-/// Bits of a device's numbers. Source: sysv_encode_dev in the kernel's kdev_t.h.
+/// Bits of a device number. Source: sysv_encode_dev in the kernel's kdev_t.h.
 const MAJOR_BITS: u32 = 14;
 const MINOR_BITS: u32 = 18;
 
-/// The least place for data in an inode beside its attributes: a btree's root with three pointers.
+/// Minimum space for data in an inode with attributes, in bytes: a btree root with three pointers.
 const LEAST_DATA: usize = 56;
-/// Of nodes without data; XFS wants exactly this.
+/// The same for nodes without data; XFS requires exactly this value.
 const NO_DATA: usize = 8;
-/// The place for eight extents of attributes.
+/// Space for eight extents of attributes, in bytes.
 const ATTRIBUTE_EXTENTS: usize = 136;
 
-/// The first fork, and the size that the inode tells.
+/// The data fork, and the size field of the inode.
 struct Data {
     fork: Fork,
     size: u64,
@@ -62,7 +62,7 @@ impl Filler<'_> {
     }
 
     fn attributes(&mut self, id: NodeId, node: &Node) -> Result<Option<AttributeFork>, WriteError> {
-        let all = Attribute::all(&node.attributes).map_err(|problem| self.refuse(id, problem))?;
+        let all = Attribute::all(&node.attributes).map_err(|problem| self.node_error(id, problem))?;
         if all.is_empty() {
             return Ok(None);
         }
@@ -96,7 +96,10 @@ impl Filler<'_> {
         room: usize,
     ) -> Result<Data, WriteError> {
         if let Some(name) = entries.keys().find(|name| name.is_empty() || name.len() > NAME_MAX) {
-            return Err(self.refuse(id, format!("a name in it has {} bytes, not 1 to 255", name.len())));
+            return Err(self.node_error(
+                id,
+                format!("a directory entry's name has {} bytes, expected 1 to 255", name.len()),
+            ));
         }
         let listing = Listing {
             inode: self.numbers[id],
@@ -136,10 +139,10 @@ impl Filler<'_> {
             Content::Inline(bytes) if bytes.len() as u64 == size => &whole,
             Content::Inline(bytes) => {
                 return Err(
-                    self.refuse(id, format!("it is said to have {size} bytes, but has {}", bytes.len()))
+                    self.node_error(id, format!("expected {size} bytes of content, found {}", bytes.len()))
                 );
             }
-            Content::Unreadable(why) => return Err(self.refuse(id, why.clone())),
+            Content::Unreadable(why) => return Err(self.node_error(id, why.clone())),
         };
         let mut runs = Vec::new();
         for range in ranges(extents, size, self.superblock.block_log) {
@@ -151,9 +154,12 @@ impl Filler<'_> {
     }
 
     fn link(&mut self, id: NodeId, target: &[u8], room: usize) -> Result<Data, WriteError> {
-        // Its terminating zero counts for a kernel.
+        // The kernel counts the terminating zero.
         if target.is_empty() || target.len() >= LINK_MAX {
-            return Err(self.refuse(id, format!("its target has {} bytes, not 1 to 1023", target.len())));
+            return Err(self.node_error(
+                id,
+                format!("the symbolic link's target has {} bytes, expected 1 to 1023", target.len()),
+            ));
         }
         let size = target.len() as u64;
         if target.len() <= room {
@@ -161,7 +167,7 @@ impl Filler<'_> {
         }
         let blocks = target.len().div_ceil(remote_room(self.superblock.block()));
         let runs = self.space.take(self.superblock, 0, blocks as u64);
-        // Each extent, and not each block, has a header of its own.
+        // There is one header for each extent, not for each block.
         let mut done = 0;
         for run in &runs {
             let length =
@@ -180,12 +186,13 @@ impl Filler<'_> {
 
     fn device(&self, id: NodeId, major: u32, minor: u32) -> Result<Fork, WriteError> {
         if major >> MAJOR_BITS != 0 || minor >> MINOR_BITS != 0 {
-            return Err(self.refuse(id, format!("device {major}:{minor} does not fit into 14 and 18 bits")));
+            return Err(self
+                .node_error(id, format!("device number {major}:{minor} does not fit into 14 and 18 bits")));
         }
         Ok(Fork::device((major << MINOR_BITS | minor).to_be_bytes()))
     }
 
-    /// Finds place for pages, and writes them.
+    /// Allocates blocks for pages, and writes them.
     fn place(&mut self, owner: u64, segments: Vec<Segment>) -> Result<Vec<Run>, WriteError> {
         let mut runs = Vec::new();
         for Segment { offset, pages } in segments {
@@ -197,12 +204,12 @@ impl Filler<'_> {
         Ok(runs)
     }
 
-    /// A fork of these runs in `room` bytes of the inode; its btree, if it needs one, is placed and written.
+    /// Builds a fork from runs, with `room` bytes in the inode. If it needs a btree, the btree is placed and written.
     fn mapped(&mut self, owner: u64, runs: Vec<Run>, room: usize) -> Result<Fork, WriteError> {
         let runs = fork::split(runs);
         let wanted = fork::btree_blocks(runs.len(), room, self.superblock.block());
         let mut blocks = numbers(&self.space.take(self.superblock, 0, wanted as u64));
-        // In a rehearsal there may be too few.
+        // In a dry run there may be too few.
         blocks.resize(wanted, 0);
         let (fork, pages) = fork::build(&runs, room, self.superblock.block(), &blocks);
         self.write_pages(owner, pages, &blocks)?;
@@ -227,12 +234,12 @@ impl Filler<'_> {
         Ok(())
     }
 
-    fn refuse(&self, id: NodeId, problem: String) -> WriteError {
+    fn node_error(&self, id: NodeId, problem: String) -> WriteError {
         WriteError::Node { path: self.path(id), problem }
     }
 }
 
-/// A page of several blocks names the place of its first one.
+/// A page of several blocks contains the location of its first block.
 fn directory_daddr(places: &[u64]) -> u64 {
     places.first().map_or(0, |byte| super::super::superblock::Superblock::daddr(*byte))
 }

@@ -1,21 +1,22 @@
-//! Metadata blocks that a node needs outside its inode: made without knowing where they will lie, then placed.
+//! Metadata blocks of a node outside its inode: built without a location first, then placed.
 
 use super::super::header::Header;
 
-/// A block of the fork's own kind (a directory's can be several of the filesystem's), not yet sealed.
+/// A logical block of the fork, without header fields that depend on the location. A directory block may have several
+/// filesystem blocks.
 pub(super) struct Page {
     pub header: Header,
     pub bytes: Vec<u8>,
 }
 
-/// Pages side by side in a fork.
+/// Consecutive pages of a fork.
 pub(super) struct Segment {
-    /// In the filesystem's blocks, from the fork's start.
+    /// Offset in the fork, in filesystem blocks.
     pub offset: u64,
     pub pages: Vec<Page>,
 }
 
-/// Appends numbers to a buffer as they lie on disk.
+/// Appends numbers to a buffer in on-disk byte order.
 pub(super) trait Push {
     fn u16(&mut self, number: u16);
     fn u32(&mut self, number: u32);
@@ -36,7 +37,7 @@ impl Push for Vec<u8> {
     }
 }
 
-/// As even shares as can be, none larger than `most`, so that no block is left nearly empty: how many each gets.
+/// Divides `count` into shares of at most `most` that are as equal as possible, so that no block is left nearly empty.
 pub(super) fn shares(count: usize, most: usize) -> impl Iterator<Item = usize> {
     let parts = count.div_ceil(most).max(1);
     (0..parts).map(move |part| count / parts + usize::from(part < count % parts))

@@ -1,9 +1,9 @@
-//! Which blocks are free, and giving them out: from the first group to the last, from low to high.
+//! Free blocks and their allocation, from the first group to the last and from low to high.
 
 use super::super::superblock::Superblock;
 use std::ops::Range;
 
-/// Blocks side by side in one group.
+/// Consecutive blocks in one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     /// Offset in the fork, in blocks.
@@ -17,22 +17,22 @@ pub(super) struct Run {
 #[derive(Clone, Debug)]
 pub(super) struct Space {
     groups: Vec<Free>,
-    /// No group before this one has anything to give.
+    /// All groups before this one are full.
     first: usize,
-    /// Blocks given out that do not exist: how much too small the filesystem is.
+    /// Blocks that were allocated but do not exist: how much too small the filesystem is.
     pub missing: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Free {
-    /// Group blocks, sorted, apart from each other, none empty.
+    /// Group blocks: sorted, disjoint, none empty.
     ranges: Vec<Range<u32>>,
-    /// How many of them may be given out.
+    /// The number of blocks that may be allocated.
     usable: u64,
 }
 
 impl Space {
-    /// Of each group its free ranges, and how many blocks are to stay free.
+    /// `groups`: free ranges and number of reserved blocks of each group.
     pub(super) fn new(groups: impl Iterator<Item = (Vec<Range<u32>>, u64)>) -> Self {
         let free = |(ranges, reserve): (Vec<Range<u32>>, u64)| {
             let usable = count(&ranges).saturating_sub(reserve);
@@ -41,22 +41,22 @@ impl Space {
         Self { groups: groups.map(free).collect(), first: 0, missing: 0 }
     }
 
-    /// Blocks that can be given out.
+    /// Number of blocks that can be allocated.
     pub(super) fn usable(&self) -> u64 {
         self.groups.iter().map(|free| free.usable).sum()
     }
 
-    /// Free blocks, those included that are to stay free.
+    /// Number of free blocks, including reserved ones.
     pub(super) fn free(&self) -> u64 {
         self.groups.iter().map(|free| count(&free.ranges)).sum()
     }
 
-    /// What is still free in a group.
+    /// The free ranges of a group.
     pub(super) fn ranges(&self, group: u32) -> &[Range<u32>] {
         &self.groups[group as usize].ranges
     }
 
-    /// Blocks in as few runs as there are, for the offsets in a fork from `offset` on.
+    /// Allocates blocks in as few runs as possible, for a fork from `offset` on.
     pub(super) fn take(&mut self, superblock: &Superblock, offset: u64, blocks: u64) -> Vec<Run> {
         let mut runs = Vec::new();
         let mut taken = 0;
@@ -76,7 +76,7 @@ impl Space {
         runs
     }
 
-    /// The next run of no more than `most` blocks: (group, group blocks).
+    /// The next run of at most `most` blocks: (group, group blocks).
     fn next(&mut self, most: u64) -> Option<(u32, Range<u32>)> {
         while self.groups.get(self.first)?.usable == 0 {
             self.first += 1;
@@ -93,7 +93,7 @@ impl Space {
         Some((u32::try_from(self.first).expect("groups have 32 bits"), taken))
     }
 
-    /// One block of a certain group, above what may be given out if need be (the reserve is for its btrees).
+    /// Allocates one block of a given group; may use the reserve, which is for the group's btrees.
     pub(super) fn take_in(&mut self, group: u32) -> Option<u32> {
         let free = &mut self.groups[group as usize];
         let range = free.ranges.first_mut()?;
@@ -106,7 +106,7 @@ impl Space {
         Some(block)
     }
 
-    /// A run of `blocks` that starts at a multiple of `alignment`, of a certain group.
+    /// Allocates a run of `blocks` in a given group that starts at a multiple of `alignment`.
     pub(super) fn take_aligned(&mut self, group: u32, blocks: u32, alignment: u32) -> Option<u32> {
         let free = &mut self.groups[group as usize];
         if free.usable < blocks.into() {
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aligned_runs_leave_the_gap_before_them() {
+    fn the_gap_before_an_aligned_run_stays_free() {
         let mut space = Space::new([(vec![3..6, 10..40], 0)].into_iter());
         assert_eq!(space.take_aligned(0, 8, 8), Some(16));
         assert_eq!(space.ranges(0), [3..6, 10..16, 24..40]);
@@ -144,16 +144,16 @@ mod tests {
         assert_eq!(space.take_in(0), Some(3));
     }
 
-    /// It comes from the superblock, where it may be anything.
+    /// The alignment is from the superblock and may have any value.
     #[test]
-    fn an_alignment_beyond_all_blocks_fits_nowhere() {
+    fn too_large_alignments_do_not_fit() {
         let free = Range { start: (1 << 31) + 1, end: (1 << 31) + 9 };
         let mut space = Space::new([(Vec::from([free]), 0)].into_iter());
         assert_eq!(space.take_aligned(0, 1, 1 << 31), None);
     }
 
     #[test]
-    fn the_reserve_is_not_given_out() {
+    fn the_reserve_is_not_allocated() {
         let mut space = Space::new([(vec![0..10, 20..30], 15)].into_iter());
         assert_eq!(space.usable(), 5);
         assert_eq!(space.next(9), Some((0, 0..5)));
