@@ -131,7 +131,7 @@ fn directory_without_types_is_an_error() {
     repository(directory.path());
     let typo = ister(&["test", "kvn", "--directory"]).arg(directory.path().join("types")).output().unwrap();
     assert_eq!(typo.status.code(), Some(2));
-    assert!(text(&typo.stderr).contains("there are: cloud, kvm, mini"), "{}", text(&typo.stderr));
+    assert!(text(&typo.stderr).contains("available types: cloud, kvm, mini"), "{}", text(&typo.stderr));
 }
 
 /// Results belong to a commit and its uncommitted changes.
@@ -190,9 +190,9 @@ fn resumed_run_keeps_existing_results() {
     assert!(text(&output.stderr).contains("3 types already tested in this run"), "{}", text(&output.stderr));
     // A type that was planned, and is not asked for now.
     results(&out, "nightly", None, &all, &[("kvm", "passed"), ("mini", "failed")]);
-    let output = goes_on(&["kvm"]);
+    let output = resume(&["kvm"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("without a result: cloud"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("missing results of this run: cloud"), "{}", text(&output.stderr));
     results(&out, "nightly", None, &all, &[("kvm", "passed"), ("mini", "passed")]);
     assert_eq!(resume(&["kvm"]).status.code(), Some(3));
     // The directory of another shard.
@@ -340,7 +340,13 @@ fn parts_are_merged_and_missing_results_are_listed() {
     assert!(said.contains("out/a`: its part of the run is from no commit, ister 0.1.0, 2 shards"), "{said}");
     assert!(said.contains("but the newest part is from commit b, ister 0.1.0, 2 shards"), "{said}");
     assert!(said.contains("missing results of shard 1"), "{said}");
-    results(&out.join("b"), "nightly", Some((2, 2)), &["aws", "gce"], &[("aws", "failed"), ("gce", "passed")]);
+    results(
+        &out.join("b"),
+        "nightly",
+        Some((2, 2)),
+        &["aws", "gce"],
+        &[("aws", "failed"), ("gce", "passed")],
+    );
     assert_eq!(report(&[]).status.code(), Some(1));
 }
 
@@ -362,7 +368,7 @@ fn foreign_files_and_invalid_results_are_rejected() {
     assert!(text(&more.stdout).contains("1 of 1 type passed"), "{}", text(&more.stdout));
     let nothing = report(&["home"]);
     assert_eq!(nothing.status.code(), Some(3));
-    assert!(text(&nothing.stderr).contains("has no results.json"), "{}", text(&nothing.stderr));
+    assert!(text(&nothing.stderr).contains("no results.json found in `home`"), "{}", text(&nothing.stderr));
     std::fs::write(directory.path().join("out/results.json"), r#"{ "version": 1, "types": [] }"#).unwrap();
     assert!(text(&report(&["out"]).stderr).contains("unsupported version 1, this ister supports version 3"));
     // Results of others lead nowhere else.
@@ -435,7 +441,7 @@ fn links_are_not_followed_and_invalid_parts_are_skipped() {
     std::fs::write(at("out/b/results.json"), &FOREIGN[..200]).unwrap();
     let part = report();
     assert_eq!(part.status.code(), Some(3));
-    assert!(text(&part.stderr).contains("out/b/results.json` is not what"), "{}", text(&part.stderr));
+    assert!(text(&part.stderr).contains("invalid results file `out/b/results.json`"), "{}", text(&part.stderr));
     assert!(text(&part.stdout).contains("1 of 1 type passed"), "{}", text(&part.stdout));
 }
 

@@ -241,7 +241,7 @@ fn cds_are_verified() {
     esp();
     assert_eq!(
         burn(&[bios, uefi]),
-        ["cd-start: the boot image for UEFI is damaged: it has no /EFI/BOOT/BOOTX64.EFI"]
+        ["cd-start: the boot image for UEFI is damaged: /EFI/BOOT/BOOTX64.EFI is missing"]
     );
     // CDs made by other programs may support only one firmware type. For them, the verifier follows the boot loader.
     std::fs::remove_file(&mark).unwrap();
@@ -255,27 +255,27 @@ fn cds_are_verified() {
     };
     let (code, printed) = of_others(&[bios]);
     assert!(
-        code == Some(0) && said.contains("note[cd-start] the boot catalog has no image for UEFI"),
-        "{said}"
+        code == Some(0) && printed.contains("note[cd-start] the boot catalog has no image for UEFI"),
+        "{printed}"
     );
     // The firmware loads the number of sectors in the catalog. Source: El Torito 1.0, figure 3.
     let iso = File::options().read(true).write(true).open(at("t.iso")).unwrap();
     let mut place = [0; 4];
     iso.read_exact_at(&mut place, 17 * 2048 + 0x47).unwrap();
     iso.write_all_at(&[0, 0], u64::from(u32::from_le_bytes(place)) * 2048 + 32 + 6).unwrap();
-    let (code, said) = judged();
-    assert!(code == Some(1) && said.contains("has a load size of 0"), "{said}");
+    let (code, printed) = judged();
+    assert!(code == Some(1) && printed.contains("has a load size of 0"), "{printed}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu.replace("vmlinuz", "missing")).unwrap();
-    let (code, said) = of_others(&[bios]);
-    assert!(code == Some(1) && said.contains("missing file /live/missing (`linux`)"), "{said}");
+    let (code, printed) = of_others(&[bios]);
+    assert!(code == Some(1) && printed.contains("missing file /live/missing (`linux`)"), "{printed}");
     std::fs::write(at("cd/boot/grub/grub.cfg"), menu).unwrap();
     std::fs::write(&mark, "").unwrap();
     std::fs::remove_file(at("cd/live/initrd")).unwrap();
     std::fs::write(at("cd/live/filesystem.squashfs"), vec![1; 8192]).unwrap();
-    let said = burn(&[bios]);
-    assert_eq!(said[0], "cd-start: the boot catalog has no image for UEFI");
-    assert_eq!(said[1], "medium-kernel: initramfs missing");
-    assert!(said[2].starts_with("medium-tree: the root tree cannot be read"), "{said:?}");
+    let printed = burn(&[bios]);
+    assert_eq!(printed[0], "cd-start: the boot catalog has no image for UEFI");
+    assert_eq!(printed[1], "medium-kernel: initramfs missing");
+    assert!(printed[2].starts_with("medium-tree: the root tree cannot be read"), "{printed:?}");
     // A disk's plan says nothing of it.
     let output = ister(&["verify", "--plan", "t.plan.json"]).arg(at("t.iso")).output().unwrap();
     assert!(text(&output.stderr).contains("is not a disk image (CD)"), "{}", text(&output.stderr));

@@ -253,7 +253,7 @@ fn unsupported_disks_are_rejected_for_formats() {
         std::fs::write(&path, kvm.replacen('{', &format!("{{\n    \"Formats\": [\"{format}\"],"), 1))
             .unwrap();
         let output = planned(&path, &["--sector-size", "4096"]);
-        let expected = format!("{format} supports only sectors of 512 bytes, this disk has 4096");
+        let expected = format!("{format} supports only sectors of 512 bytes, but this disk has 4096");
         assert!(output.contains(&expected) && output.contains("t.json:2:17"), "{output}");
     }
     for size in ["9000000T", "8388608T"] {

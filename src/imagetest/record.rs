@@ -182,6 +182,7 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Results {
+    #[cfg_attr(test, schemars(extend("const" = RESULTS_VERSION)))]
     pub version: u32,
     pub run: Run,
     /// By name.

@@ -12,14 +12,14 @@ pub use crate::finding::Level;
 #[derive(Debug)]
 pub struct Rule {
     pub name: &'static str,
-    /// What the rule finds, in a few words.
+    /// Short description of the problem.
     pub summary: &'static str,
     pub level: Level,
-    /// Why the finding matters, in a few sentences.
+    /// The consequence of the problem, in a few sentences.
     pub why: &'static str,
-    /// Top-level keys that produce only this finding when they replace those of a valid template.
+    /// Top-level keys that give exactly this finding in an otherwise correct template.
     pub example: &'static str,
-    /// The corrected keys.
+    /// The same keys, corrected.
     pub instead: &'static str,
     pub check: Check,
 }
@@ -37,10 +37,10 @@ impl Rule {
     }
 }
 
-/// What a rule looks at. A check cannot fail: facts about the host are collected before it runs.
+/// The function of a rule, by the input that it needs. Rules cannot fail: all I/O is done before they run.
 #[derive(Debug)]
 pub enum Check {
-    /// The finding is made by the reader, by JSON Schema or by the runner itself.
+    /// Reported by the parser, the JSON Schema check or the runner; there is no function to call.
     Reading,
     Template(fn(&Template, &mut Findings)),
     /// Uses the layout, filesystem and mount point entries of each partition.
@@ -60,52 +60,12 @@ impl Findings {
     }
 
     /// Adds a finding of the current rule.
-    pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_> {
-        let finding = Finding {
-            rule: self.rule.name,
-            level: self.rule.level,
-            message: message.into(),
-            span,
-            labels: Vec::new(),
-            help: None,
-            fix: None,
-        };
-        // Errors are counted separately, so that many warnings do not hide errors.
-        if !self.is_full() {
-            self.errors += usize::from(self.rule.level == Level::Error);
-            self.list.push(finding);
-            Added(self.list.last_mut().expect("an element was just pushed"))
-        } else {
-            self.dropped += 1;
-            Added(self.last_dropped.insert(Box::new(finding)))
-        }
-    }
-
-    pub fn list(&self) -> &[Finding] {
-        &self.list
-    }
-
-    /// Whether further findings of the current rule would be dropped. Slow rules can stop early.
-    pub fn is_full(&self) -> bool {
-        let others = self.list.len() - self.errors;
-        if self.rule.level == Level::Error { self.errors >= MAX_FINDINGS } else { others >= MAX_FINDINGS }
-    }
-
-    /// The number of findings beyond [`MAX_FINDINGS`].
-    pub fn dropped(&self) -> usize {
-        self.dropped
-    }
-
-    pub fn retain(&mut self, keep: impl Fn(&Finding) -> bool) {
-        self.list.retain(keep);
-    }
-
-    pub fn into_list(self) -> Vec<Finding> {
-        self.list
+    pub fn report(&mut self, span: Span, message: impl Into<String>) -> Added<'_, Span> {
+        self.add(span, message)
     }
 }
 
-/// The opening bracket of an object or array, which findings about the whole value underline.
+/// The bracket that opens an object or array: what a finding about the whole of it underlines.
 pub(super) fn opening(span: Span) -> Span {
     Span::new(span.start, span.end.min(span.start + 1))
 }

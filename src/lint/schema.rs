@@ -45,9 +45,8 @@ pub(super) fn check(node: &Node, found: &mut Findings) {
             }
             // An error inside the value explains why the whole value is invalid.
             Value::Object(_) | Value::Array(_) => errors().any(|f| at.span.contains(f.place)),
-            _ => {
-                errors().any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span)
-            }
+            _ => errors()
+                .any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span),
         };
         if reported {
             continue;

@@ -18,6 +18,8 @@ pub const PLAN_SCHEMA_TEXT: &str = include_str!("../../schema/ister-plan.schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Plan {
+    /// Version of the plan format, increased with every incompatible change.
+    #[cfg_attr(test, schemars(extend("const" = PLAN_VERSION)))]
     pub version: u32,
     /// Whether the disks are image files or block devices of this machine.
     pub destination: Destination,
@@ -35,6 +37,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Published {
+    /// Format, as in `Formats` of the template.
     pub format: Format,
     /// The file name, without a directory.
     pub name: String,
@@ -61,6 +64,7 @@ pub struct Disk {
     pub sector_size: SectorSize,
     /// In bytes.
     pub size: Bytes,
+    /// The disk GUID in the partition table.
     pub guid: Uuid,
     /// The existing partition table is preserved (`DisabledNewPartitions`).
     pub keeps_table: bool,
@@ -73,12 +77,15 @@ pub struct Disk {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Partition {
+    /// Partition number, starting at 1.
     pub number: u32,
     /// The name in the GPT entry.
     pub name: String,
+    /// The partition type GUID.
     pub type_guid: Uuid,
     /// The partition's unique GUID, PARTUUID in Linux.
     pub guid: Uuid,
+    /// Address of the first block.
     pub first_lba: Lba,
     /// Inclusive, as in the table.
     pub last_lba: Lba,
@@ -91,8 +98,11 @@ pub struct Partition {
     pub no_auto: bool,
     /// LUKS2 encryption of the filesystem.
     pub encryption: Option<Encryption>,
+    /// Null if the partition is left without a filesystem.
     pub filesystem: Option<Filesystem>,
+    /// Mount point; null if it is not mounted.
     pub mount: Option<String>,
+    /// Space forecast; null if it cannot be computed.
     pub space: Option<Space>,
 }
 
@@ -137,6 +147,7 @@ pub struct Filesystem {
     pub kind: FilesystemType,
     /// The UUID as printed by blkid, for vfat in the form `ABCD-1234`. `None` if the filesystem is preserved.
     pub uuid: Option<String>,
+    /// Filesystem label; null if there is none.
     pub label: Option<String>,
     /// The existing filesystem and its files are preserved (`disable_format`).
     pub keep: bool,
@@ -168,7 +179,9 @@ pub struct Space {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
+    /// Name of the disk.
     pub disk: String,
+    /// Partition number.
     pub partition: u32,
 }
 
@@ -201,6 +214,7 @@ pub struct Boot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<String>,
     pub root_partition: Place,
+    /// The complete kernel command line.
     pub kernel_command_line: String,
 }
 
@@ -223,6 +237,7 @@ pub struct Content {
     /// Settings for swupd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swupd: Option<SwupdContent>,
+    /// Requested bundles, sorted.
     pub bundles: Vec<String>,
     /// The packages of the bundles, sorted; empty if the software manager resolves bundles.
     pub packages: Vec<String>,
@@ -251,6 +266,7 @@ pub struct SwupdContent {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct System {
+    /// Host name; null for the host name of the content.
     pub hostname: Option<String>,
     pub users: Vec<UserPlan>,
     /// Files to write, by path.
@@ -302,10 +318,15 @@ pub enum Password {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Hooks {
+    /// Shell commands that run on the host before anything is written.
     pub pre_install_shell: Vec<String>,
+    /// Programs that run on the host with the root directory of the target as argument.
     pub post_non_chroot: Vec<String>,
+    /// Shell commands that run on the host with the root directory of the target in $ISTER_CHROOT.
     pub post_non_chroot_shell: Vec<String>,
+    /// Programs that run in a chroot of the target.
     pub post_chroot: Vec<String>,
+    /// Shell commands that run in a chroot of the target.
     pub post_chroot_shell: Vec<String>,
 }
 

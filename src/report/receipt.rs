@@ -12,6 +12,7 @@ pub const RECEIPT_VERSION: u32 = 5;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Receipt {
+    #[cfg_attr(test, schemars(extend("const" = RECEIPT_VERSION)))]
     pub version: u32,
     /// File name of the image.
     pub image: String,

@@ -36,7 +36,7 @@ fn place(place: &Place) -> String {
     partition.into_iter().chain(place.path.clone()).collect::<Vec<_>>().join(", ")
 }
 
-/// Each finding with its place and what to do, then the verdict.
+/// Renders each finding with its place and help, then the verdict.
 fn verification_human(verified: &Verified, colour: bool) -> String {
     let paint = |code: &str, text: &str| {
         if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
@@ -74,23 +74,21 @@ fn verification_human(verified: &Verified, colour: bool) -> String {
     out + &verified.summary + "\n" + &table.render()
 }
 
-/// One line per finding: `image: partition 3, /etc/fstab: error[fstab-device] message`.
-pub fn verification_concise(verified: &Verified) -> String {
-    verified
-        .findings
-        .iter()
-        .map(|finding| {
-            let at = place(&finding.place);
-            let at = if at.is_empty() { String::new() } else { format!("{at}: ") };
-            format!(
-                "{}: {at}{}[{}] {}\n",
-                verified.image,
-                finding.level.name(),
-                finding.rule,
-                finding.message
-            )
-        })
-        .collect()
+/// `ister verify --format json`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct VerifyOutput<'r> {
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    version: u32,
+    image: &'r str,
+    /// Format, size and number of partitions, and the plan that the image was compared with.
+    summary: &'r str,
+    /// Whether there are no errors.
+    good: bool,
+    findings: Vec<FindingJson<'r, &'r Place>>,
+    /// With `--explain-boot`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boot_paths: Option<&'r BootPaths>,
 }
 
 impl Report for Verified {
@@ -134,7 +132,7 @@ impl Report for Verified {
     }
 }
 
-/// A test case for each rule: those that found errors have failed.
+/// One test case per rule. It fails if the rule reports errors.
 fn verification_junit(verified: &Verified) -> String {
     let image = visible(&verified.image);
     let mut suite = TestSuite::new(format!("ister verify {image}"));
@@ -175,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn human_format_has_place_and_verdict() {
+    fn people_read_place_and_verdict() {
         insta::assert_snapshot!(verification_human(&verified(), false), @r"
         error[fstab-device]: UUID=1 for /srv is not a partition of this image
           --> out/kvm.img: /etc/fstab

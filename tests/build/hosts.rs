@@ -62,10 +62,7 @@ pub(super) fn file_lost_by_mkfs_stops_the_build() {
     let output = in_own_mounts_with(&place, &shared_cache(), script);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{stderr}");
-    assert!(
-        stderr.contains("`/etc/issue` differs from the root tree after writing\n  missing"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("`/etc/issue` differs from the root tree after writing\n  missing"), "{stderr}");
     assert_eq!(names(&place.path("out")), [""; 0]);
 }
 

@@ -389,7 +389,7 @@ mod tests {
             (line("F...", "10", "/a/"), 8, "empty component"),
             (line("F...", "10", "/a\0b"), 8, "NUL"),
             ("\n".to_owned(), 8, "four fields"),
-            (format!("F...\t{}\t10\t/x\n", &HASH[1..]), 8, "64 digits"),
+            (format!("F...\t{}\t10\t/x\n", &HASH[1..]), 8, "64 lowercase digits"),
             (format!("F...\t{HASH}\t10\t/x"), 8, "line feed"),
             (format!("F...\t{HASH}\t10\t/{}\n", "x".repeat(9000)), 8, "8191"),
         ] {

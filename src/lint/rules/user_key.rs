@@ -76,7 +76,7 @@ mod tests {
             &super::RULE,
             &key("no-such ssh-ed25519 AAAA me"),
             &[
-                "1:20 neither a readable file nor an OpenSSH public key: line 1: `no-such` is not an option that sshd supports",
+                "1:20 neither a readable file nor an OpenSSH public key: line 1: unsupported option `no-such`",
             ],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);

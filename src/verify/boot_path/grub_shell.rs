@@ -165,7 +165,7 @@ impl Shell {
 
     /// Marks the default entry. `default` is a number, a title or an identifier; submenus are separated by `>`. If it
     /// matches no entry, the first one is the default.
-    fn choose(&self, found: &mut Findings) {
+    fn choose(&self, found: &mut Found) {
         if found.entries.is_empty() {
             return;
         }
@@ -179,7 +179,7 @@ impl Shell {
         }
     }
 
-    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut Findings) {
+    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut Found) {
         for statement in statements {
             // `configfile` does not return.
             if found.is_over {
@@ -202,7 +202,7 @@ impl Shell {
         at: &FileAt,
         branches: &[(Vec<Statement>, Vec<Statement>)],
         otherwise: &[Statement],
-        found: &mut Findings,
+        found: &mut Found,
     ) {
         for (condition, body) in branches {
             match self.condition(tracer, condition) {
@@ -282,7 +282,7 @@ impl Shell {
         at: &FileAt,
         words: &[Word],
         block: Option<&[Statement]>,
-        found: &mut Findings,
+        found: &mut Found,
     ) {
         let words: Vec<String> = words.iter().map(|word| self.fill(word)).collect();
         let Some((name, rest)) = words.split_first() else { return };
@@ -327,7 +327,7 @@ impl Shell {
     }
 
     /// Runs another configuration file. With `for_good`, the current one ends.
-    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut Findings) {
+    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut Found) {
         // Scripts in the memory disk finally load the configuration next to the EFI program.
         if path.starts_with("(memdisk)") {
             return;
@@ -362,7 +362,7 @@ impl Shell {
         kind: &str,
         words: &[String],
         block: &[Statement],
-        found: &mut Findings,
+        found: &mut Found,
     ) {
         let title = words.first().cloned().unwrap_or_default();
         let id =
@@ -391,7 +391,7 @@ impl Shell {
     }
 
     /// Creates the step for the kernel or boot loader that was loaded.
-    fn load(&self, tracer: &mut Tracer, at: &FileAt, title: &str, found: &mut Findings) -> Option<Step> {
+    fn load(&self, tracer: &mut Tracer, at: &FileAt, title: &str, found: &mut Found) -> Option<Step> {
         let commands = std::mem::take(&mut found.commands);
         let linux = commands.iter().rfind(|(name, _, _)| is_linux(name));
         let mut step = Step::new(title);

@@ -85,8 +85,9 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
         if parts().any(|part| part.damage.is_some() || !part.is_complete) {
             continue;
         }
-        let mut report =
-            |message: String, out: &mut Findings| report_of_kernel(facts, at, chosen, message, &mut seen, out);
+        let mut report = |message: String, out: &mut Findings| {
+            report_of_kernel(facts, at, chosen, message, &mut seen, out)
+        };
         if !parts().any(|part| part.has_init) {
             report("the initramfs has no /init".to_owned(), out);
             continue;
