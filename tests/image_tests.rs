@@ -441,7 +441,11 @@ fn links_are_not_followed_and_invalid_parts_are_skipped() {
     std::fs::write(at("out/b/results.json"), &FOREIGN[..200]).unwrap();
     let part = report();
     assert_eq!(part.status.code(), Some(3));
-    assert!(text(&part.stderr).contains("invalid results file `out/b/results.json`"), "{}", text(&part.stderr));
+    assert!(
+        text(&part.stderr).contains("invalid results file `out/b/results.json`"),
+        "{}",
+        text(&part.stderr)
+    );
     assert!(text(&part.stdout).contains("1 of 1 type passed"), "{}", text(&part.stdout));
 }
 

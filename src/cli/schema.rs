@@ -4,6 +4,7 @@ use super::console::print;
 use super::run::Outcome;
 use crate::lint::SCHEMA_TEXT;
 use crate::plan::PLAN_SCHEMA_TEXT;
+use crate::report::template_reference;
 use clap::{Args, ValueEnum};
 
 /// Print a JSON Schema (2020-12): of templates, for editors, or of what a command prints with `--format json`
@@ -14,6 +15,18 @@ pub(super) struct SchemaArgs {
     /// The kind of document
     #[arg(value_enum, default_value_t = Document::Template, value_name = "DOCUMENT")]
     document: Document,
+
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = SchemaFormat::Json)]
+    format: SchemaFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SchemaFormat {
+    /// JSON Schema
+    Json,
+    /// A reference for people: docs/template.md; only of templates
+    Markdown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,7 +114,11 @@ impl Document {
 }
 
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
-    print(args.document.schema());
+    match (args.format, args.document) {
+        (SchemaFormat::Json, document) => print(document.schema()),
+        (SchemaFormat::Markdown, Document::Template) => print(&template_reference()),
+        (SchemaFormat::Markdown, _) => anyhow::bail!("only the template has a reference in Markdown"),
+    }
     Ok(Outcome::Fine)
 }
 

@@ -20,6 +20,7 @@ mod site;
 mod source_root;
 mod svg;
 mod table;
+mod template_reference;
 #[cfg(feature = "full")]
 mod verdict;
 #[cfg(feature = "full")]
@@ -52,6 +53,7 @@ pub use site::{BootFiles, Page, Site, pages};
 pub use source_root::SourceRoot;
 pub use svg::plan_svg;
 pub use table::Table;
+pub use template_reference::template_reference;
 #[cfg(feature = "full")]
 pub use verdict::verdict_human;
 #[cfg(feature = "full")]

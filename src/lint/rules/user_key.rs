@@ -75,9 +75,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &key("no-such ssh-ed25519 AAAA me"),
-            &[
-                "1:20 neither a readable file nor an OpenSSH public key: line 1: unsupported option `no-such`",
-            ],
+            &["1:20 neither a readable file nor an OpenSSH public key: line 1: unsupported option `no-such`"],
         );
         check_rule(&super::RULE, &key("./key.pub"), &[]);
         check_rule(
