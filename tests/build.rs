@@ -206,7 +206,7 @@ fn failed_build_preserves_the_old_image_and_suggests_a_fix() {
             3,
             "could not connect to the archive: deb http://127.0.0.1:9/debian",
         ),
-        (["--set", r#"Version="nosuite""#], 3, "the archive has no suite `nosuite`"),
+        (["--set", r#"Version="nosuite""#], 1, "the archive has no suite `nosuite`"),
         (
             ["--set", r#"Users=[{"username": "u", "uid": 4294967295}]"#],
             1,

@@ -4,7 +4,7 @@ mod guest;
 
 use super::build::Format;
 use super::console::{Console, print};
-use super::input::print_json;
+use super::input::{at_least, number, print_json, require};
 use super::plan::plan_of_image;
 use super::receipt;
 use super::run::{Outcome, VerbosityArgs};
@@ -91,7 +91,7 @@ pub(super) struct MachineArgs {
     network_card: NetworkCard,
 
     /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = at_least(64u32))]
     memory: u32,
 
     /// Enable Hyper-V enlightenments (KVM only)
@@ -99,17 +99,17 @@ pub(super) struct MachineArgs {
     hyperv: bool,
 
     /// Number of virtual CPUs [default: 2, or 1 on a host with one CPU]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    #[arg(long, value_name = "N", value_parser = number(1..=255u32))]
     cpus: Option<u32>,
 
     /// Timeout for one boot [default: 300 with KVM, 600 with TCG]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = at_least(1u64))]
     timeout: Option<u64>,
 
     /// How long the system must stay up after the login prompt appeared, before
     /// getty is probed; a panic, reset or power-off in this time is a failure
     /// [default: 2 with KVM, 5 with TCG]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    #[arg(long, value_name = "SECONDS", value_parser = number(0..=600u64))]
     dwell: Option<u64>,
 }
 
@@ -132,6 +132,7 @@ fn is_of_tree(plan: &Plan, image: &Path) -> bool {
 }
 
 pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
+    require(&args.image)?;
     let console = args.verbosity.console();
     let guest = args.guest.resolve(args.receipt)?;
     let template = match &args.template {

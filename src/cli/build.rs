@@ -4,7 +4,7 @@ use super::boot;
 use super::compatibility::{CompatibilityArgs, PreservedTree};
 use super::console::{Console, print};
 use super::disks::{self, Consent};
-use super::input::{Input, TemplateArgs, print_json, source_date_epoch};
+use super::input::{Input, TemplateArgs, at_least, print_json, source_date_epoch};
 use super::inventory;
 use super::locate::{LocateArgs, Located};
 use super::output::{BuildOutput, ContentOutput};
@@ -86,7 +86,7 @@ pub(super) struct BuildArgs {
     once: bool,
 
     /// Timeout for each hook; a hook that exceeds it is terminated
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = at_least(1u64))]
     hook_timeout: u64,
 
     /// Erase the disks of a physical target without confirmation
@@ -149,6 +149,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         watch_hooks: args.check_reproducible,
         shown_at: args.compatibility.target_dir.as_deref(),
         keep_in: keep_in.as_ref().map(PreservedTree::path),
+        programs_in: input.directory.as_deref(),
     };
     let prepared = prepare(&options, &preliminary, &console);
     console.finish();
@@ -197,7 +198,8 @@ fn template_of(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Inp
         return args.template.read().map(Some);
     }
     match args.locate.locate(args.template.named(), console)? {
-        Located::Template(source) => args.template.changes().apply(source).map(Some),
+        // As in ister.py, relative paths start at the working directory.
+        Located::Template(source) => args.template.changes().apply(source, None).map(Some),
         Located::Exit => Ok(None),
     }
 }

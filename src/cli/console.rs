@@ -19,30 +19,37 @@ pub(super) enum Verbosity {
 pub(super) struct Console {
     verbosity: Verbosity,
     colour: bool,
+    /// Whether steps are shown by a spinner instead of lines.
+    spins: bool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// The spinner, from the first step on.
     bar: Option<ProgressBar>,
     step: Option<(String, Instant)>,
+}
+
+/// The spinner that is on the terminal. Results on stdout are printed around it.
+static SPINNER: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn spinner(colour: bool) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    let style = if colour { "{spinner:.cyan} {msg} {elapsed:.dim}" } else { "{spinner} {msg} {elapsed}" };
+    bar.set_style(ProgressStyle::with_template(style).expect("the progress template is valid"));
+    bar.enable_steady_tick(Duration::from_millis(120));
+    *SPINNER.lock().unwrap_or_else(|e| e.into_inner()) = Some(bar.clone());
+    bar
 }
 
 impl Console {
     pub(super) fn new(verbosity: Verbosity) -> Console {
         let colour = wants_colour(std::io::stderr().is_terminal());
-        let moving = std::io::stderr().is_terminal()
+        let spins = std::io::stderr().is_terminal()
             && verbosity == Verbosity::Normal
             && std::env::var_os("CI").is_none();
-        let bar = moving.then(|| {
-            let bar = ProgressBar::new_spinner();
-            let style =
-                if colour { "{spinner:.cyan} {msg} {elapsed:.dim}" } else { "{spinner} {msg} {elapsed}" };
-            bar.set_style(ProgressStyle::with_template(style).expect("the progress template is valid"));
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Console { verbosity, colour, state: Mutex::new(State { bar, step: None }) }
+        Console { verbosity, colour, spins, state: Mutex::default() }
     }
 
     /// Whether output on stderr is coloured.
@@ -70,6 +77,7 @@ impl Console {
         self.end_step(&mut state);
         if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
+            *SPINNER.lock().unwrap_or_else(|e| e.into_inner()) = None;
         }
     }
 
@@ -105,6 +113,9 @@ impl Progress for Console {
             Event::Step(text) => {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 self.end_step(&mut state);
+                if self.spins && state.bar.is_none() {
+                    state.bar = Some(spinner(self.colour));
+                }
                 match &state.bar {
                     Some(bar) => {
                         bar.reset_elapsed();
@@ -139,8 +150,12 @@ fn eprintln_quietly(text: &str) {
 
 /// Prints a result on stdout. A closed pipe is not an error.
 pub(super) fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let write = || {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    };
+    let spinner = SPINNER.lock().unwrap_or_else(|e| e.into_inner()).clone();
+    match spinner.map_or_else(write, |bar| bar.suspend(write)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln_quietly(&format!("error: could not write the result to standard output: {error}"));
             std::process::exit(3);

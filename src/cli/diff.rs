@@ -1,6 +1,7 @@
 //! `ister diff`
 
 use super::console::{Console, print};
+use super::input::require;
 use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, scratch_directory};
 use crate::image::format::open;
@@ -45,6 +46,8 @@ enum DiffFormat {
 }
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<Outcome> {
+    require(&args.a)?;
+    require(&args.b)?;
     let console = args.verbosity.console();
     let differences = differences(&args.a, &args.b, &console);
     console.finish();

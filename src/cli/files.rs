@@ -52,12 +52,12 @@ pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
 /// Files larger than this are not read as public keys.
 const MAX_KEY_SIZE: u64 = 64 << 10;
 
-/// The facts about files on the host that lint rules need.
-pub(super) fn file_facts(template: &Template) -> Files {
-    file_facts_in(template, None)
+/// The directory of a template, where relative paths in it start; `None` for the working directory.
+pub(super) fn directory_of(source: &SourceText) -> Option<&Path> {
+    Path::new(source.name()).parent().filter(|directory| directory.is_dir())
 }
 
-/// Like [`file_facts`], with relative paths resolved against a directory.
+/// The facts about files on the host that lint rules need. Relative paths start at `directory`.
 pub(super) fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
     wanted_files(template)
         .into_iter()

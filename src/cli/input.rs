@@ -2,7 +2,7 @@
 
 use super::changes::ChangeArgs;
 use super::console::{Console, print, wants_colour};
-use super::files::{definitions, definitions_in, file_facts, read_source};
+use super::files::{definitions, definitions_in, directory_of, file_facts_in, read_source};
 use crate::host::{About, Failure, Part, visible};
 use crate::lint::{FileFact, Files, Level, Linted, lint};
 use crate::plan::bundle::Definitions;
@@ -14,8 +14,11 @@ use anyhow::Context;
 use anyhow::bail;
 use clap::Args;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::IsTerminal;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The template, as a positional argument or as an option.
 #[derive(Args, Debug)]
@@ -75,16 +78,20 @@ pub(super) struct Input {
     /// File names of the templates whose content is embedded in the image.
     pub carried: Vec<String>,
     pub seed: Option<String>,
+    /// Where relative paths in the template start; `None` for the working directory.
+    pub directory: Option<PathBuf>,
 }
 
 impl ChangeArgs {
     /// Reads the template and applies the overrides. Unreadable files are usage errors.
     pub(super) fn read(&self, path: &Path) -> anyhow::Result<Input> {
-        self.apply(read_source(path, None)?)
+        let source = read_source(path, None)?;
+        let directory = directory_of(&source).map(Path::to_owned);
+        self.apply(source, directory)
     }
 
-    /// Applies the overrides.
-    pub(super) fn apply(&self, mut source: SourceText) -> anyhow::Result<Input> {
+    /// Applies the overrides. Relative paths in the template start at `directory`, else at the working directory.
+    pub(super) fn apply(&self, mut source: SourceText, directory: Option<PathBuf>) -> anyhow::Result<Input> {
         if let Some(Err(fault)) = self.disk_size.as_deref().map(Size::parse) {
             bail!("--disk-size: {fault}");
         }
@@ -109,7 +116,7 @@ impl ChangeArgs {
         }
         let mut files = Files::new();
         let linted = lint(&source, &definitions, |template| {
-            files = file_facts(template);
+            files = file_facts_in(template, directory.as_deref());
             files.clone()
         });
         Ok(Input {
@@ -125,6 +132,7 @@ impl ChangeArgs {
             },
             carried: Vec::new(),
             seed: self.seed.clone(),
+            directory,
         })
     }
 }
@@ -157,7 +165,12 @@ impl Input {
         if self.linted.template.is_physical() {
             inputs.devices = self.devices()?;
         }
-        Ok(self.or_show(plan::decide(&self.linted.template, &self.linted.node, &inputs), console))
+        let decided = plan::decide(&self.linted.template, &self.linted.node, &inputs);
+        let Some((plan, mut secrets)) = self.or_show(decided, console) else { return Ok(None) };
+        if let Some(directory) = &self.directory {
+            secrets.start_at(directory);
+        }
+        Ok(Some((plan, secrets)))
     }
 
     /// The content to install; `None`, with the reasons on stderr, if it cannot be decided.
@@ -296,6 +309,36 @@ fn device(_: &str, _: bool) -> anyhow::Result<Option<Device>> {
 
 pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A parser for numbers in a range.
+pub(super) fn number<T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |text| match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!("expected a number from {} to {}", range.start(), range.end())),
+    }
+}
+
+/// A parser for numbers that are not too small.
+pub(super) fn at_least<T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static>(
+    least: T,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |text| match text.parse() {
+        Ok(number) if number >= least => Ok(number),
+        _ => Err(format!("expected a whole number, at least {least}")),
+    }
+}
+
+/// Inputs that do not exist are usage errors, whoever would open them.
+pub(super) fn require(path: &Path) -> anyhow::Result<()> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("`{}` does not exist", path.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `SOURCE_DATE_EPOCH`, seconds since 1970. Source: reproducible-builds.org.

@@ -1,12 +1,12 @@
 //! `ister lint`
 
 use super::console::{Console, Verbosity, print};
-use super::files::{definitions, file_facts, replace_file};
+use super::files::{definitions, directory_of, file_facts_in, replace_file};
 use super::findings::{FindingsFormat, LevelArgs, LintRules, formatted};
 use super::input::count;
-use super::run::Outcome;
+use super::run::{Outcome, error_text};
 use super::sources::{Named, Sources};
-use crate::lint::{Finding, Level, fix, lint};
+use crate::lint::{AppliedFix, Finding, Level, Linted, fix, lint};
 use crate::report::{self, Checked, CheckedTemplates};
 use crate::template::{Encoding, Safety, SourceText};
 use clap::Args;
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug)]
 pub(super) struct LintArgs {
     /// Templates or directories; `-` reads standard input
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<PathBuf>,
 
     /// Skip files that do not look like templates, even if given explicitly
@@ -44,11 +44,11 @@ pub(super) struct LintArgs {
     #[arg(long)]
     fix: bool,
 
-    /// Also apply fixes that are guesses or change the image
+    /// With --fix or --diff: also apply fixes that are guesses or change the image
     #[arg(long)]
     unsafe_fixes: bool,
 
-    /// Show the fixes as a diff and do not write files
+    /// Show what --fix would change, as a diff; no file is written
     #[arg(long)]
     diff: bool,
 
@@ -69,26 +69,35 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
-        let mut linted = lint(source, &definitions, file_facts);
+        let mut linted = lint(source, &definitions, |template| file_facts_in(template, directory_of(source)));
         args.levels.levels.apply(&mut linted.findings);
         linted
     };
-    let wanted = |finding: &Finding| match finding.fix.as_ref().map(|fix| fix.safety) {
-        Some(Safety::Safe) => true,
-        Some(Safety::Unsafe) => args.unsafe_fixes,
-        None => false,
+    let fixing = args.fix || args.diff;
+    let wanted = if args.unsafe_fixes { any_fix } else { safe_fix };
+    // The number of fixes that a run with --fix would apply.
+    let available = |source: &SourceText, linted: &Linted, wanted: &dyn Fn(&Finding) -> bool| {
+        let is_human = args.format == FindingsFormat::Human && !args.statistics;
+        let any = is_human && linted.findings.iter().any(wanted);
+        if any { fix(source, &judge, wanted).made.len() } else { 0 }
     };
-    let fixing = args.fix || args.unsafe_fixes || args.diff;
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
             let linted = judge(&source).light();
-            return Processed { checked: Checked::new(source, linted), before: None, made: 0 };
+            let available = Available {
+                safe: available(&source, &linted, &safe_fix),
+                all: available(&source, &linted, &any_fix),
+            };
+            let checked = Checked::new(source, linted);
+            return Processed { checked, before: None, made: Vec::new(), available };
         }
         let fixed = fix(&source, &judge, &wanted);
-        let changed =
-            fixed.source.text() != source.text() || source.encoding() == Encoding::Utf16 && fixed.made > 0;
+        let changed = fixed.source.text() != source.text()
+            || source.encoding() == Encoding::Utf16 && !fixed.made.is_empty();
+        let all = available(&fixed.source, &fixed.linted, &any_fix);
         let checked = Checked::new(fixed.source, fixed.linted);
-        Processed { checked, before: changed.then_some(source), made: fixed.made }
+        let available = Available { safe: 0, all };
+        Processed { checked, before: changed.then_some(source), made: fixed.made, available }
     });
 
     let console = Console::new(Verbosity::Normal);
@@ -103,15 +112,20 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
             Ok(one) => processed.push(one),
             // Keep going: the other files are still checked.
             Err(error) => {
-                console.say(&format!("error: {error:#}"));
+                console.say(&format!("error: {}", error_text(&error)));
                 unreadable = true;
             }
         }
     }
+    let mut is_denied = false;
+    for path in &sources.without_templates {
+        let Some(level) = args.levels.levels.of_group(Level::Warning) else { break };
+        console.say(&format!("{}: no templates found in `{}`", level.name(), path.display()));
+        is_denied |= level == Level::Error;
+    }
     if args.diff {
         return Ok(show_diffs(&processed, unreadable));
     }
-    let mut made = 0;
     let mut to_stdout = false;
     if fixing {
         for one in &processed {
@@ -127,11 +141,15 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
             } else if one.before.is_some() {
                 replace_file(Path::new(name), one.checked.source.text())?;
             }
-            made += one.made;
         }
     }
-    let files: Vec<Checked> = processed.into_iter().map(|one| one.checked).collect();
-    let text = show(args, &files, made)?;
+    let mut files = Vec::new();
+    let mut fixes = Fixes::default();
+    for one in processed {
+        fixes.add(&one);
+        files.push(one.checked);
+    }
+    let text = show(args, &files, &fixes)?;
     if to_stdout {
         console.say(text.trim_end());
     } else {
@@ -140,14 +158,51 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     if unreadable {
         return Ok(Outcome::Usage);
     }
-    Ok(if files.iter().any(|file| file.linted.has_errors()) { Outcome::Findings } else { Outcome::Fine })
+    let failed = is_denied || files.iter().any(|file| file.linted.has_errors());
+    Ok(if failed { Outcome::Findings } else { Outcome::Fine })
+}
+
+fn safe_fix(finding: &Finding) -> bool {
+    finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe)
+}
+
+fn any_fix(finding: &Finding) -> bool {
+    finding.fix.is_some()
 }
 
 struct Processed {
     checked: Checked,
     /// The original, if fixes changed it.
     before: Option<SourceText>,
-    made: usize,
+    made: Vec<AppliedFix>,
+    available: Available,
+}
+
+/// Numbers of fixes that could still be applied.
+#[derive(Clone, Copy, Debug, Default)]
+struct Available {
+    /// With `--fix`.
+    safe: usize,
+    /// With `--fix --unsafe-fixes`.
+    all: usize,
+}
+
+/// The fixes of all files, for the summary.
+#[derive(Default)]
+struct Fixes {
+    /// A line for each that was applied.
+    made: Vec<String>,
+    available: Available,
+}
+
+impl Fixes {
+    fn add(&mut self, one: &Processed) {
+        let file = one.checked.source.shown_name();
+        let line = |fix: &AppliedFix| format!("fixed {file}:{}: {} [{}]\n", fix.line, fix.title, fix.rule);
+        self.made.extend(one.made.iter().map(line));
+        self.available.safe += one.available.safe;
+        self.available.all += one.available.all;
+    }
 }
 
 impl Processed {
@@ -156,20 +211,19 @@ impl Processed {
     }
 }
 
-fn show(args: &LintArgs, files: &[Checked], made: usize) -> anyhow::Result<String> {
+fn show(args: &LintArgs, files: &[Checked], fixes: &Fixes) -> anyhow::Result<String> {
     if args.statistics {
         return Ok(report::statistics(files));
     }
     let text = formatted(args.format, &CheckedTemplates(files))?;
-    Ok(if args.format == FindingsFormat::Human { text + &summary(files, made) } else { text })
+    Ok(if args.format == FindingsFormat::Human { text + &summary(files, fixes) } else { text })
 }
 
-fn summary(files: &[Checked], made: usize) -> String {
+fn summary(files: &[Checked], fixes: &Fixes) -> String {
     let findings = || files.iter().flat_map(|file| &file.linted.findings);
     let of = |level: Level| findings().filter(|f| f.level == level).count();
-    let fixable =
-        |safety: Safety| findings().filter(|f| f.fix.as_ref().is_some_and(|x| x.safety == safety)).count();
-    let mut text = format!(
+    let mut text = fixes.made.concat();
+    text += &format!(
         "{} checked: {}, {}, {}\n",
         count(files.len(), "template"),
         count(of(Level::Error), "error"),
@@ -183,19 +237,31 @@ fn summary(files: &[Checked], made: usize) -> String {
             crate::finding::MAX_FINDINGS
         );
     }
+    let made = fixes.made.len();
     if made > 0 {
         text +=
             &format!("{} applied\n", if made == 1 { "1 fix".to_owned() } else { format!("{made} fixes") });
     }
-    match (fixable(Safety::Safe), fixable(Safety::Unsafe)) {
+    let Available { safe, all } = fixes.available;
+    let available = |number: usize| match number {
+        1 => "1 fix".to_owned(),
+        number => format!("{number} fixes"),
+    };
+    match (safe, all.saturating_sub(safe)) {
         (0, 0) => {}
-        (safe, 0) => text += &format!("`--fix` fixes {safe} of them\n"),
+        (safe, 0) => {
+            text += &format!("{} available with `--fix`; `--diff` shows the changes\n", available(safe))
+        }
         (0, others) => {
-            text += &format!("`--unsafe-fixes` fixes {others} of them; `--diff` shows the changes\n")
+            text += &format!(
+                "{} available with `--fix --unsafe-fixes`; `--diff --unsafe-fixes` shows the changes\n",
+                available(others)
+            );
         }
         (safe, others) => {
             text += &format!(
-                "`--fix` fixes {safe} of them, `--unsafe-fixes` {others} more; `--diff` shows the changes\n"
+                "{} available with `--fix`, {others} more with `--unsafe-fixes`; `--diff` shows the changes\n",
+                available(safe)
             );
         }
     }

@@ -1,10 +1,15 @@
 //! `ister completions` and `ister man`, generated from the definition of the command line.
 
+mod page;
+
 use super::console::print;
 use super::run::{Outcome, command};
+use crate::host::{Invocation, find_program, spawn};
 use anyhow::{Context, bail};
 use clap::Args;
+use std::io::{IsTerminal, Seek, Write};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 /// Print a completion script for a shell
 ///
@@ -23,9 +28,11 @@ pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// Print a manual page, or write all manual pages to a directory
+/// Show a manual page, or write all manual pages to a directory
 ///
-/// Example: ister man lint | man -l -
+/// On a terminal the page is shown with man(1), otherwise it is printed as roff.
+///
+/// Example: ister man lint
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
     /// Subcommand to describe [default: ister itself]
@@ -42,8 +49,12 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     whole.build();
     if let Some(dir) = &args.dir {
         std::fs::create_dir_all(dir)
-            .and_then(|()| clap_mangen::generate_to(whole, dir))
-            .with_context(|| format!("could not write the manual pages to `{}`", dir.display()))?;
+            .with_context(|| format!("could not create the directory `{}`", dir.display()))?;
+        for page in all_pages(&whole) {
+            let path = dir.join(format!("{}.1", page_name(&page)));
+            std::fs::write(&path, page::page(page)?)
+                .with_context(|| format!("could not write `{}`", path.display()))?;
+        }
         return Ok(Outcome::Fine);
     }
     let page = match &args.subcommand {
@@ -56,8 +67,33 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
             found
         }
     };
-    let mut out = Vec::new();
-    clap_mangen::Man::new(page).render(&mut out).context("could not render the manual page")?;
-    print(&String::from_utf8(out).context("the manual page is not UTF-8")?);
+    let text = page::page(page)?;
+    if !std::io::stdout().is_terminal() || !shown_by_man(&text)? {
+        print(&text);
+    }
     Ok(Outcome::Fine)
+}
+
+/// Shows a page with man(1); `false` if the host does not have it.
+fn shown_by_man(page: &str) -> anyhow::Result<bool> {
+    if find_program("man").is_none() {
+        return Ok(false);
+    }
+    let mut file = tempfile::tempfile().context("could not create a temporary file")?;
+    file.write_all(page.as_bytes())
+        .and_then(|()| file.rewind())
+        .context("could not write a temporary file")?;
+    let man = Invocation::new("man").args(["-l", "-"]);
+    let status = spawn(&man, file.into(), Stdio::inherit(), Stdio::inherit())?.wait();
+    Ok(status.context("could not wait for man")?.success())
+}
+
+/// A command and its subcommands, without hidden ones.
+fn all_pages(command: &clap::Command) -> Vec<clap::Command> {
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    std::iter::once(command.clone()).chain(below.flat_map(all_pages)).collect()
+}
+
+fn page_name(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
 }

@@ -5,6 +5,7 @@
 mod boot;
 #[cfg(feature = "full")]
 mod build;
+mod bundles;
 #[cfg(feature = "full")]
 mod cache;
 #[cfg(feature = "full")]

@@ -1,12 +1,13 @@
 //! `ister new`
 
 use super::console::{Console, Verbosity, print};
+use super::files::replace_file;
 use super::run::Outcome;
 use crate::lint::{Files, SCHEMA_TEXT, lint};
 use crate::plan::bundle;
-use crate::plan::published::{TYPES, new_template};
+use crate::plan::published::{NewOptions, TYPES, new_template};
 use crate::report::Table;
-use crate::template::{Names, SoftwareManager, SourceText, json_string, nearest};
+use crate::template::{Names, Size, SoftwareManager, SourceText, json_string, nearest};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Without a type, the available types are listed. With `-o FILE`, the JSON Schema is also written next to the
 /// template, which refers to it, so that editors offer help and completion.
 ///
-/// Example: ister new kvm -o kvm.json --user ada --key ~/.ssh/id_ed25519.pub
+/// Example: ister new kvm -o web.json --name web --user ada --key ~/.ssh/id_ed25519.pub
 #[derive(Args, Debug)]
 pub(super) struct NewArgs {
     /// Image type, for example kvm
@@ -31,6 +32,19 @@ pub(super) struct NewArgs {
     /// Package manager that installs the content: apt, swupd or dnf
     #[arg(long, value_name = "MANAGER", default_value = "apt", value_parser = manager)]
     software_manager: SoftwareManager,
+
+    /// Name of the image: the image file is NAME.img, and the host name NAME
+    /// [default: the type]
+    #[arg(long, value_name = "NAME", value_parser = image_name)]
+    name: Option<String>,
+
+    /// Size of the root partition, for example 4G [default: that of the type]
+    #[arg(long, value_name = "SIZE", value_parser = root_size)]
+    root_size: Option<String>,
+
+    /// Replace the output file if it exists
+    #[arg(long, requires = "output")]
+    force: bool,
 
     /// Add an administrator with this user name, who logs in with --key
     #[arg(long, value_name = "NAME", requires = "key")]
@@ -68,6 +82,20 @@ fn manager(text: &str) -> Result<SoftwareManager, String> {
     SoftwareManager::named(text).known().ok_or_else(|| "expected one of: swupd, dnf, apt".to_owned())
 }
 
+/// What is valid as a host name and in a file name.
+fn image_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let valid = (1..=63).contains(&text.len()) && text.chars().all(is_name) && !text.starts_with('-');
+    if valid { Ok(text.to_owned()) } else { Err("expected up to 63 letters, digits and `-`".to_owned()) }
+}
+
+fn root_size(text: &str) -> Result<String, String> {
+    match Size::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// File name of the schema next to a template.
 const SCHEMA_NAME: &str = "ister-template.schema.json";
 
@@ -88,23 +116,33 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     };
     let schema = args.output.as_ref().map(|_| format!("./{SCHEMA_NAME}"));
     let user = user(args)?;
-    let new =
-        new_template(kind, args.software_manager, &bundle::builtin(), schema.as_deref(), user.as_deref());
+    let options = NewOptions {
+        schema: schema.as_deref(),
+        user: user.as_deref(),
+        name: args.name.as_deref(),
+        root_size: args.root_size.as_deref(),
+    };
+    let new = new_template(kind, args.software_manager, &bundle::builtin(), &options);
     let console = Console::new(Verbosity::Normal);
     match &args.output {
         None => print(&new.text),
         Some(path) => {
-            write_new(path, &new.text)?;
+            if args.force && path.exists() {
+                replace_file(path, &new.text)?;
+            } else {
+                write_new(path, &new.text)?;
+            }
             let schema_path = path.with_file_name(SCHEMA_NAME);
             if !schema_path.exists() {
                 write_new(&schema_path, SCHEMA_TEXT)?;
+                console.say(&format!("created `{}`, which editors use", schema_path.display()));
             }
             if is_without_login(&new.text) {
                 console
                     .say("no user can log in to the image yet: add `Users`, or use --user NAME --key FILE");
             }
             console.say(&format!(
-                "created `{}`; edit it, then run `ister lint` and `ister build`",
+                "created `{0}`; next: edit it, then `ister lint {0}` and `ister build {0} -o out`",
                 path.display()
             ));
         }
@@ -120,7 +158,11 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
 }
 
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::File::create_new(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("could not create `{}`", path.display()))
+    let mut file = match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            bail!("`{}` exists; use --force to replace it", path.display())
+        }
+        created => created.with_context(|| format!("could not create `{}`", path.display()))?,
+    };
+    file.write_all(text.as_bytes()).with_context(|| format!("could not write `{}`", path.display()))
 }

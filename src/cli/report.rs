@@ -2,7 +2,7 @@
 
 use super::build::Format;
 use super::console::print;
-use super::input::{count, print_json};
+use super::input::{count, print_json, require};
 use super::output::ReportOutput;
 use super::run::{Outcome, VerbosityArgs};
 use super::test;
@@ -59,6 +59,9 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
+    for directory in &args.directories {
+        require(directory)?;
+    }
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let Found { places, parts, damaged } = Found::in_directories(&args.directories, progress);

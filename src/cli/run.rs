@@ -3,8 +3,9 @@
 use super::console::{Console, Verbosity};
 #[cfg(feature = "full")]
 use super::{boot, build, cache, diff, doctor, publish, report, swupd, test, verify};
-use super::{explain, fmt, lint, lsp, manual, new, plan, rules, schema};
-use crate::host::{Blame, Failure, install_handlers};
+use super::{bundles, explain, fmt, lint, lsp, manual, new, plan, rules, schema};
+use crate::host::{Blame, Failure, install_handlers, plain};
+use crate::template::nearest;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::Path;
@@ -52,6 +53,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Rules(rules::RulesArgs),
     New(new::NewArgs),
+    Bundles(bundles::BundlesArgs),
     Plan(plan::PlanArgs),
     #[cfg(feature = "full")]
     Cache(cache::CacheArgs),
@@ -109,6 +111,15 @@ impl VerbosityArgs {
     }
 }
 
+/// An error and its causes, without Rust's notation for errors of the operating system.
+pub(super) fn error_text(error: &anyhow::Error) -> String {
+    let texts = error.chain().map(|cause| match cause.downcast_ref::<std::io::Error>() {
+        Some(error) => plain(error),
+        None => cause.to_string(),
+    });
+    texts.collect::<Vec<_>>().join(": ")
+}
+
 /// The whole command line, for completions and manual pages.
 pub(super) fn command() -> clap::Command {
     Cli::command()
@@ -123,7 +134,10 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let option = match arguments.get(1).and_then(|arg| arg.to_str()) {
         // `-V` alone prints the version; with an argument it is the version URL.
         Some("-V") => arguments.len() > 2,
-        Some(first) => first.starts_with('-') && !["-h", "--help", "--version"].contains(&first),
+        // A misspelled `--version` is for clap to report.
+        Some(first) => {
+            first.starts_with('-') && first != "-h" && nearest(first, &["--help", "--version"]).is_none()
+        }
         None => false,
     };
     if !as_ister_py && !option {
@@ -195,6 +209,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Bundles(args) => bundles::run(&args),
         Command::Plan(args) => plan::run(&args),
         #[cfg(feature = "full")]
         Command::Cache(args) => cache::run(&args),
@@ -225,7 +240,7 @@ pub fn main() -> ExitCode {
                     }
                 }
                 None => {
-                    console.say(&format!("error: {error:#}"));
+                    console.say(&format!("error: {}", error_text(&error)));
                     ExitCode::from(2)
                 }
             }
@@ -249,6 +264,8 @@ mod tests {
         assert_eq!(words("ister -t a.json"), plain("ister build --as-ister-py=options -t a.json"));
         assert_eq!(words("ister --help").len(), 2);
         assert_eq!(words("ister -V").len(), 2);
+        assert_eq!(words("ister --verion").len(), 2);
+        assert_eq!(words("ister --versionurl u -t t")[1], "build");
         assert_eq!(words("ister lint a.json").len(), 3);
         let mixer = "-S /s -t t.json -V file:///m/www -C file:///m/www -f 25 -s /c.pem";
         assert_eq!(

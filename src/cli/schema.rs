@@ -39,6 +39,8 @@ enum Document {
     Lint,
     /// `ister rules`
     Rules,
+    /// `ister bundles`
+    Bundles,
     /// `ister build`
     #[cfg(feature = "full")]
     Build,
@@ -87,6 +89,7 @@ impl Document {
             Document::Plan => PLAN_SCHEMA_TEXT,
             Document::Lint => schema!("lint"),
             Document::Rules => schema!("rules"),
+            Document::Bundles => schema!("bundles"),
             #[cfg(feature = "full")]
             Document::Build => schema!("build"),
             #[cfg(feature = "full")]
@@ -146,6 +149,7 @@ mod tests {
             (Document::Plan, generated::<crate::plan::Plan>("Plan of ister")),
             (Document::Lint, generated::<LintOutput>("Output of ister lint")),
             (Document::Rules, generated::<RulesOutput>("Output of ister rules")),
+            (Document::Bundles, generated::<crate::cli::bundles::BundlesOutput>("Output of ister bundles")),
             (Document::Build, generated::<BuildOutput>("Output of ister build")),
             (Document::Verify, generated::<VerifyOutput>("Output of ister verify")),
             (Document::Diff, generated::<DiffOutput>("Output of ister diff")),

@@ -1,6 +1,7 @@
 //! Finds the templates for the paths on the command line: files, directories, standard input.
 
 use super::files::read_source;
+use crate::host::plain;
 use crate::template::SourceText;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ pub(super) struct Sources {
     pub files: Vec<PathBuf>,
     /// Error messages for directories that could not be read.
     pub faults: Vec<String>,
+    /// Directories that contain no template.
+    pub without_templates: Vec<PathBuf>,
 }
 
 /// How to treat files that are given explicitly.
@@ -35,11 +38,15 @@ const SKIPPED_DIRECTORIES: &[&str] = &["node_modules", "target"];
 impl Sources {
     /// Finds the templates. `named` selects how files that are given explicitly are treated.
     pub(super) fn find(paths: &[PathBuf], named: Named) -> Sources {
-        let mut sources = Sources { files: Vec::new(), faults: Vec::new() };
+        let mut sources = Sources { files: Vec::new(), faults: Vec::new(), without_templates: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in paths {
             if path.is_dir() {
-                for file in sources.walk(path) {
+                let found = sources.walk(path);
+                if found.is_empty() {
+                    sources.without_templates.push(path.clone());
+                }
+                for file in found {
                     if seen.insert(file.clone()) {
                         sources.files.push(file);
                     }
@@ -62,8 +69,11 @@ impl Sources {
             let entries = match std::fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.faults
-                        .push(format!("could not read the directory `{}`: {error}", directory.display()));
+                    self.faults.push(format!(
+                        "could not read the directory `{}`: {}",
+                        directory.display(),
+                        plain(&error)
+                    ));
                     continue;
                 }
             };

@@ -3,7 +3,7 @@
 use super::build::Format;
 use super::changed::{changed_since, revision};
 use super::console::{Console, print};
-use super::input::{count, print_json};
+use super::input::{at_least, count, print_json};
 use super::run::{Outcome, VerbosityArgs};
 use super::run_state::{Claim, RunState, begun};
 use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
@@ -67,7 +67,7 @@ pub(super) struct TestArgs {
     history: Option<PathBuf>,
 
     /// Number of types to test in parallel [default: the number of CPUs]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = at_least(1u16))]
     jobs: Option<u16>,
 
     /// Remove the images of each type that passes, but keep its reports

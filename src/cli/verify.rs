@@ -3,7 +3,7 @@
 use super::changes::ChangeArgs;
 use super::console::{Console, print};
 use super::findings::{FindingsFormat, LevelArgs, VerifyRules, formatted};
-use super::input::Input;
+use super::input::{Input, require};
 use super::plan::{plan_beside, read_plan};
 use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, Progress, scratch_directory};
@@ -95,6 +95,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if args.template.is_none() && args.changes.is_any() {
         bail!("options that override the template need a template: -t TEMPLATE");
     }
+    require(&args.image)?;
     let console = args.verbosity.console();
     let is_list = args.image.file_name().is_some_and(|name| name == SUMS);
     let is_about_images = args.template.is_some()

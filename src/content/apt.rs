@@ -6,6 +6,7 @@ use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
 use crate::host::{Context, Failure, Invocation, Progress, RunError, run_reporting};
+use crate::template::nearest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -162,9 +163,22 @@ fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
             .help("the mirror is incomplete or being updated: try again later, or specify another one with -C"),
         Some(Fault::NoSuite) => error
             .context(format!("the archive has no suite `{}`: {archives}", request.suite))
-            .help("correct `Version`, or specify another archive with -C")
+            .help(match suggested_suite(&request.suite) {
+                Some(suite) => format!("did you mean `{suite}`? Otherwise specify another archive with -C"),
+                None => "correct `Version`, or specify another archive with -C".to_owned(),
+            })
+            .of_template()
             .about_release(),
     }
+}
+
+/// The suite of Debian or Ubuntu whose name is similar.
+fn suggested_suite(name: &str) -> Option<&'static str> {
+    let known = [
+        "bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable", "focal", "jammy",
+        "noble",
+    ];
+    nearest(name, &known).filter(|suite| *suite != name)
 }
 
 /// Explains why the archive cannot satisfy the request of the template.

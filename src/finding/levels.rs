@@ -60,6 +60,17 @@ impl Levels {
         }
     }
 
+    /// The effective level of messages that belong to no rule; `None` if they are suppressed.
+    pub fn of_group(&self, level: Level) -> Option<Level> {
+        let setting = self.0.iter().rev().find(|(selector, _)| *selector == Selector::Group(level));
+        match setting {
+            None => Some(level),
+            Some((_, Setting::Allow)) => None,
+            Some((_, Setting::Warn)) => Some(Level::Warning),
+            Some((_, Setting::Deny)) => Some(Level::Error),
+        }
+    }
+
     pub fn apply<P>(&self, findings: &mut Vec<Finding<P>>) {
         if self.0.is_empty() {
             return;

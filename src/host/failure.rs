@@ -153,12 +153,23 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns an error and its causes on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     links(error).collect::<Vec<_>>().join(": ")
 }
 
-fn links(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string)
+fn links(error: &(dyn std::error::Error + 'static)) -> impl Iterator<Item = String> {
+    std::iter::successors(Some(error), |error| error.source())
+        .map(|error| error.downcast_ref::<std::io::Error>().map_or_else(|| error.to_string(), plain))
+}
+
+/// An operating system error in the words of strerror(3), without Rust's ` (os error 2)`.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    match number.and_then(|number| text.strip_suffix(&number)) {
+        Some(words) => words.to_owned(),
+        None => text,
+    }
 }
 
 /// Adds a message to an operating system error.

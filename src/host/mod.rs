@@ -42,7 +42,7 @@ pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of,
 #[cfg(feature = "full")]
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
-pub use failure::{About, Blame, Context, Failure, FailureKind, Part, visible, with_causes};
+pub use failure::{About, Blame, Context, Failure, FailureKind, Part, plain, visible, with_causes};
 pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
 #[cfg(feature = "full")]
 pub use invocation::{Inherited, Invocation};

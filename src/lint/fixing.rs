@@ -9,8 +9,30 @@ use crate::template::{Edit, Encoding, SourceText, apply, resolve};
 pub struct Fixed {
     pub source: SourceText,
     pub linted: Linted,
-    /// The number of fixes applied.
-    pub made: usize,
+    /// The fixes that were applied, in that order.
+    pub made: Vec<AppliedFix>,
+}
+
+/// A fix that was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedFix {
+    pub rule: &'static str,
+    /// What was done, as in "remove this filesystem".
+    pub title: String,
+    /// The line in the text to which it was applied.
+    pub line: usize,
+}
+
+/// The edits of a finding's fix.
+struct Group {
+    edits: Vec<Edit>,
+    fix: AppliedFix,
+}
+
+impl AsRef<[Edit]> for Group {
+    fn as_ref(&self) -> &[Edit] {
+        &self.edits
+    }
 }
 
 /// Limit on rounds. A fix can expose another one (two duplicates, two missing brackets); two or three rounds are usual.
@@ -22,7 +44,7 @@ pub fn fix(
     lint: &dyn Fn(&SourceText) -> Linted,
     wanted: &dyn Fn(&Finding) -> bool,
 ) -> Fixed {
-    let mut at = Fixed { linted: lint(source), source: source.clone(), made: 0 };
+    let mut at = Fixed { linted: lint(source), source: source.clone(), made: Vec::new() };
     if matches!(source.encoding(), Encoding::Unknown { .. }) {
         // Writing the text back would lose the characters that could not be decoded.
         return at;
@@ -31,7 +53,7 @@ pub fn fix(
         // All syntax errors are fixed or none, because partly repaired JSON is harder to read than the original.
         at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
         if at.linted.syntax_faults > 0 {
-            return Fixed { linted: lint(source), source: source.clone(), made: 0 };
+            return Fixed { linted: lint(source), source: source.clone(), made: Vec::new() };
         }
     }
     rounds(at, lint, wanted, |_| true)
@@ -63,18 +85,23 @@ fn rounds(
 
 /// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be
 /// wrong for a partly parsed template.
-fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Vec<Edit>> {
+fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Group> {
     let broken = at.linted.syntax_faults > 0;
     at.linted
         .findings
         .iter()
         .filter(|finding| wanted(finding) && (!broken || finding.rule == SYNTAX.name))
-        .filter_map(|finding| resolve(&finding.fix.as_ref()?.changes, at.source.text(), &at.linted.node))
+        .filter_map(|finding| {
+            let fix = finding.fix.as_ref()?;
+            let edits = resolve(&fix.changes, at.source.text(), &at.linted.node)?;
+            let line = at.source.position(finding.place.start).line;
+            Some(Group { edits, fix: AppliedFix { rule: finding.rule, title: fix.title.clone(), line } })
+        })
         .collect()
 }
 
 /// Applies these edits, unless they change nothing or introduce a new error.
-fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
     let (text, made) = apply(at.source.text(), groups);
     let recoded = at.source.encoding() != Encoding::Utf8;
     if text == at.source.text() && !recoded {
@@ -87,10 +114,14 @@ fn attempt(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linte
     if before > 0 && after >= before && at.linted.dropped == 0 {
         return None;
     }
-    (!brings_errors(&at.linted, &linted)).then_some(Fixed { source, linted, made: at.made + made })
+    if brings_errors(&at.linted, &linted) {
+        return None;
+    }
+    let made = made.into_iter().filter_map(|index| groups.get(index)).map(|group| group.fix.clone());
+    Some(Fixed { source, linted, made: at.made.iter().cloned().chain(made).collect() })
 }
 
-fn one_by_one(at: &Fixed, groups: &[Vec<Edit>], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+fn one_by_one(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
     // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The
     // limit is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))

@@ -23,7 +23,7 @@ mod schema;
 pub use content::Content;
 pub use files::{FileFact, Files, Program, Wanted, wanted_files};
 pub use finding::{Check, Finding, Findings, Level, Rule};
-pub use fixing::{Fixed, fix};
+pub use fixing::{AppliedFix, Fixed, fix};
 pub use partitions::{Partition, Partitions};
 pub use rules::{
     DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,

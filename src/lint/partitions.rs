@@ -3,7 +3,7 @@
 use crate::plan::layout::Request;
 use crate::template::{
     Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionType, Place, Size, Span,
-    Spanned, Template,
+    Spanned, Template, nearest,
 };
 use std::collections::BTreeMap;
 
@@ -72,6 +72,8 @@ pub struct Partitions<'t> {
     by_key: BTreeMap<(&'t str, u32), Partition<'t>>,
     /// At least one entry has no valid disk or number, so a partition without an entry may be the one it was meant for.
     incomplete: bool,
+    /// Filesystems and mount points on a disk that PartitionLayout does not have but has under a similar name.
+    misspelt: Vec<(&'t Place, &'t str)>,
 }
 
 impl<'t> Partitions<'t> {
@@ -81,6 +83,15 @@ impl<'t> Partitions<'t> {
             if let Some(partition) = all.entry(&entry.place) {
                 partition.layout.get_or_insert(entry);
             }
+        }
+        let mut disks: Vec<&str> = all.by_key.keys().map(|(disk, _)| *disk).collect();
+        disks.dedup();
+        let others = template.filesystems().iter().map(|entry| &entry.place);
+        for place in others.chain(template.mounts().iter().map(|entry| &entry.place)) {
+            let Some(disk) = place.disk.as_ref().filter(|disk| !disks.contains(&disk.value.as_str())) else {
+                continue;
+            };
+            all.misspelt.extend(nearest(disk, &disks).map(|meant| (place, meant)));
         }
         for entry in template.filesystems() {
             if let Some(partition) = all.entry(&entry.place) {
@@ -104,9 +115,14 @@ impl<'t> Partitions<'t> {
         Some(self.by_key.entry((disk, number)).or_insert(new))
     }
 
-    /// Whether every entry has a valid disk and partition number.
+    /// Whether every entry has a valid disk and partition number. Otherwise a partition that lacks an entry may have one.
     pub fn is_complete(&self) -> bool {
-        !self.incomplete
+        !self.incomplete && self.misspelt.is_empty()
+    }
+
+    /// The disk that an entry probably means, if its own is not in PartitionLayout.
+    pub fn meant_disk(&self, place: &Place) -> Option<&'t str> {
+        self.misspelt.iter().find(|(misspelt, _)| misspelt.span == place.span).map(|(_, meant)| *meant)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Partition<'t>> {

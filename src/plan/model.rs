@@ -5,6 +5,7 @@ use crate::template::{Bytes, Destination, FilesystemType, Format, SecretSource, 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use uuid::Uuid;
 
 pub use crate::template::Loader;
@@ -341,6 +342,17 @@ pub struct Secrets {
     pub https_proxy: Option<String>,
     /// IsterCloudInitSvc with its password, which the plan does not contain.
     pub cloud_init_service: Option<String>,
+}
+
+impl Secrets {
+    /// Makes relative paths start at a directory.
+    pub fn start_at(&mut self, directory: &Path) {
+        for source in self.passwords.values_mut().chain(self.passphrases.values_mut()) {
+            if let SecretSource::File(path) = source {
+                *path = directory.join(&path).to_string_lossy().into_owned();
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Secrets {

@@ -87,19 +87,20 @@ pub fn resolve(changes: &[Change], text: &str, root: &Node) -> Option<Vec<Edit>>
     Some(edits)
 }
 
-/// Applies all groups of edits that do not touch an earlier group. Returns the new text and the number of applied
+/// Applies all groups of edits that do not touch an earlier group. Returns the new text and the indices of the applied
 /// groups.
-pub fn apply(text: &str, groups: &[Vec<Edit>]) -> (String, usize) {
+pub fn apply<G: AsRef<[Edit]>>(text: &str, groups: &[G]) -> (String, Vec<usize>) {
     // Sorted by place. Edits of different groups never touch each other.
     let mut taken: BTreeMap<(usize, usize), &Edit> = BTreeMap::new();
-    let mut made = 0;
-    for group in groups {
+    let mut made = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let group = group.as_ref();
         let alone = group.iter().all(|edit| is_free(&taken, edit.span));
         let ordered = group
             .windows(2)
             .all(|pair| pair[0].span.end <= pair[1].span.start && pair[0].span != pair[1].span);
         if alone && ordered {
-            made += 1;
+            made.push(index);
             taken.extend(group.iter().map(|edit| ((edit.span.start, edit.span.end), edit)));
         }
     }
@@ -282,10 +283,13 @@ mod tests {
     fn touching_edits_wait_for_the_next_round() {
         let edit = |start, end, text: &str| vec![Edit { span: Span::new(start, end), text: text.into() }];
         let groups = [edit(0, 2, "x"), edit(1, 3, "y"), edit(4, 4, "z"), edit(4, 4, "w"), edit(5, 6, "")];
-        assert_eq!(apply("abcdef", &groups), ("xcdze".to_owned(), 3));
+        assert_eq!(apply("abcdef", &groups), ("xcdze".to_owned(), vec![0, 1, 2]));
         // A group may surround another one. A group whose own edits overlap is not applied.
         let around = vec![edit(0, 0, "[").remove(0), edit(6, 6, "]").remove(0)];
         let overlapping = vec![edit(1, 3, "x").remove(0), edit(2, 4, "y").remove(0)];
-        assert_eq!(apply("abcdef", &[edit(2, 3, "C"), around, overlapping]), ("[abCdef]".to_owned(), 2));
+        assert_eq!(
+            apply("abcdef", &[edit(2, 3, "C"), around, overlapping]),
+            ("[abCdef]".to_owned(), vec![0, 1])
+        );
     }
 }

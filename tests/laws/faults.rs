@@ -73,7 +73,6 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     set!("url-plain-http", "IsterCloudInitSvc" = "http://example.org/"),
     set!("hook-missing", "PostNonChroot" = ["/srv/missing"]),
-    set!("hook-relative", "PostNonChroot" = ["./hook"]),
     set!("version-latest", "Version" = "latest"),
     set!("version", "Version" = 0),
     set!("version", "Version" = -3),

@@ -6,7 +6,7 @@ use crate::host::{
 };
 use crate::plan::Hooks;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Runs `PreInstallShell` on the host, as the user who runs ister, before anything is written.
@@ -37,18 +37,28 @@ pub struct HookFiles {
     pub files: Vec<String>,
 }
 
+/// How the hooks that get the finished tree are run.
+pub struct HookOptions<'o> {
+    /// Where relative paths of `PostNonChroot` start; `None` for the working directory.
+    pub programs_in: Option<&'o Path>,
+    /// `SOURCE_DATE_EPOCH` of the hooks.
+    pub epoch: u64,
+    /// Timeout of each hook.
+    pub time: Duration,
+    /// Whether to list the files that each hook changed.
+    pub watch: bool,
+}
+
 /// Runs the hooks that get the finished tree, as root of the build's namespace, in the order of ister.py.
 ///
-/// `tree` is the path passed to the hooks, `epoch` their `SOURCE_DATE_EPOCH`. With `watch`, the result lists the
-/// files that each hook changed.
+/// `tree` is the path passed to the hooks. The result lists the files that each hook changed, if they are watched.
 pub fn post_hooks(
     hooks: &Hooks,
     tree: &Path,
-    epoch: u64,
-    time: Duration,
-    watch: bool,
+    options: &HookOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<HookFiles>, Failure> {
+    let &HookOptions { programs_in, epoch, time, watch } = options;
     let run = Hook { time, progress, epoch: Some(epoch), leftovers: &end_leftovers };
     let mut changed = Vec::new();
     let mut hook = |kind: &str, command: &str, invocation: Invocation| -> Result<(), Failure> {
@@ -61,8 +71,9 @@ pub fn post_hooks(
         Ok(())
     };
     for program in &hooks.post_non_chroot {
-        // Resolve the program like the linter: relative to the current directory, not in PATH.
-        let path = std::path::absolute(program).unwrap_or_else(|_| program.into());
+        // Resolve the program like the linter: relative to the directory of the template, not in PATH.
+        let path = programs_in.map_or_else(|| PathBuf::from(program), |directory| directory.join(program));
+        let path = std::path::absolute(&path).unwrap_or(path);
         hook("PostNonChroot", program, Invocation::new(path.to_string_lossy()).arg(tree))?;
     }
     for command in &hooks.post_non_chroot_shell {

@@ -13,7 +13,7 @@ mod users;
 
 pub use cloud_init::set_user_data;
 pub use files::write_files;
-pub use hooks::{HookFiles, post_hooks, pre_install};
+pub use hooks::{HookFiles, HookOptions, post_hooks, pre_install};
 pub use initramfs::extend_initramfs;
 pub use installer::{add_installer, carry};
 pub use keep::{keep_tree, shown_at};

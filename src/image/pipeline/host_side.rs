@@ -61,6 +61,8 @@ pub struct BuildOptions<'a> {
     pub shown_at: Option<&'a Path>,
     /// Directory that receives a copy of the finished root tree.
     pub keep_in: Option<&'a Path>,
+    /// Where relative paths of `PostNonChroot` start; `None` for the working directory.
+    pub programs_in: Option<&'a Path>,
 }
 
 /// A template embedded in an installer, with the content that it installs.
@@ -237,6 +239,7 @@ fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_t
         user_data: prepared.role.as_ref().map(|role| role.user_data.clone()),
         shown_at: absolute(options.shown_at),
         keep_in: absolute(options.keep_in),
+        programs_in: absolute(options.programs_in),
         pack_tree,
     }))
 }

@@ -71,6 +71,8 @@ struct AssembleJob {
     shown_at: Option<PathBuf>,
     /// Directory of the host that receives a copy of the finished root tree.
     keep_in: Option<PathBuf>,
+    /// Where relative paths of `PostNonChroot` start; `None` for the working directory.
+    programs_in: Option<PathBuf>,
     /// Whether to pack the finished root tree into the last file.
     pack_tree: bool,
 }

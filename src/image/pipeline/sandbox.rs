@@ -98,7 +98,13 @@ fn assemble(
             job.shown_at.as_deref().map(|directory| customize::shown_at(&root, directory)).transpose()?;
         let path = shown.as_ref().and(job.shown_at.as_deref()).unwrap_or(&root);
         let time = Duration::from_secs(job.hook_seconds);
-        customize::post_hooks(&job.plan.hooks, path, job.epoch, time, job.watch_hooks, progress)
+        let options = customize::HookOptions {
+            programs_in: job.programs_in.as_deref(),
+            epoch: job.epoch,
+            time,
+            watch: job.watch_hooks,
+        };
+        customize::post_hooks(&job.plan.hooks, path, &options, progress)
     };
     // Also after a failed hook, when the tree is most useful for debugging.
     if let Some(directory) = &job.keep_in {

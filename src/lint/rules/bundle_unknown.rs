@@ -7,9 +7,9 @@ use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
 
 pub(super) static RULE: Rule = Rule {
     name: "bundle-unknown",
-    summary: "a bundle has no definition",
+    summary: "the name of a bundle is probably misspelt",
     level: Level::Note,
-    why: "With apt and dnf, a name without a definition is treated as a package name. A misspelt bundle name is then detected only when the package manager does not find the package.",
+    why: "With apt and dnf, a name without a definition is treated as a package name. A misspelt bundle name is then detected only when the package manager does not find the package. Names that are not similar to a bundle are accepted as packages.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basics"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basic"] }"#,
     check: Check::Content(check),
@@ -30,16 +30,10 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
             return;
         }
         let name = bundle.value.escape_debug();
-        match nearest(bundle, &known) {
-            Some(meant) => {
-                out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
-                    .help(format!("did you mean the bundle `{meant}`?"))
-                    .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));
-            }
-            None => {
-                out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
-                    .help("add definitions with `--bundles DIR`, or allow `bundle-unknown` in `$lint` if a package is intended");
-            }
+        if let Some(meant) = nearest(bundle, &known) {
+            out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
+                .help(format!("did you mean the bundle `{meant}`?"))
+                .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
-use crate::template::{Change, Fix, Template};
+use crate::template::{Change, Fix, Place, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-without-partition",
@@ -28,10 +28,8 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
-    if !partitions.is_complete() {
-        return;
-    }
-    if template.layout.is_none() {
+    template.filesystems().iter().for_each(|entry| report_misspelt_disk(&entry.place, partitions, out));
+    if !partitions.is_complete() || template.layout.is_none() {
         return;
     }
     for entry in template.filesystems() {
@@ -47,6 +45,14 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     }
 }
 
+/// Reports the misspelt disk of an entry of FilesystemTypes or PartitionMountPoints.
+pub(super) fn report_misspelt_disk(place: &Place, partitions: &Partitions, out: &mut Findings) {
+    let (Some(meant), Some(disk)) = (partitions.meant_disk(place), &place.disk) else { return };
+    out.report(disk.span, format!("the disk `{}` is not in PartitionLayout", disk.value))
+        .help(format!("did you mean `{meant}`?"))
+        .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(disk.span, meant)));
+}
+
 #[cfg(test)]
 mod tests {
     use crate::lint::rules::tests::check_rule;
@@ -57,6 +63,11 @@ mod tests {
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "a", "partition": 1}], "FilesystemTypes": [{"disk": "a", "partition": 2}]}"##,
             &[r##"1:101 partition 2 of `a` is not in PartitionLayout"##],
+        );
+        check_rule(
+            &super::RULE,
+            r##"{"PartitionLayout": [{"disk": "web.img", "partition": 1}], "FilesystemTypes": [{"disk": "wed.img", "partition": 1}]}"##,
+            &[r##"1:92 the disk `wed.img` is not in PartitionLayout"##],
         );
         check_rule(
             &super::RULE,

@@ -18,9 +18,8 @@ fn check(template: &Template, files: &Files, out: &mut Findings) {
     for hook in entries(&template.post_non_chroot) {
         match files.get(&for_message(hook)) {
             Some(FileFact::Missing) => {
-                out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook))).help(
-                    "correct the path; relative paths start at the working directory of ister, not at the template",
-                );
+                out.report(hook.span, format!("the hook `{}` does not exist", for_message(hook)))
+                    .help("correct the path; relative paths start at the directory of the template");
             }
             Some(FileFact::Unreadable(reason)) => {
                 out.report(hook.span, format!("the hook `{}` cannot be run: {reason}", for_message(hook)))

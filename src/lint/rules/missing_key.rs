@@ -1,7 +1,7 @@
 //! `missing-key`: a required key is missing or empty.
 
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Span, Spanned, Template};
+use crate::template::{Span, Spanned, Template, nearest};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-key",
@@ -27,7 +27,7 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     for key in REQUIRED {
-        if template.key_span(key).is_none() {
+        if template.key_span(key).is_none() && !is_misspelt(&template.present, key, REQUIRED) {
             out.report(opening(template.span), format!("missing required key `{key}`"))
                 .help("add it; `ister new kvm` writes a complete template to start from");
         }
@@ -74,9 +74,16 @@ fn check(template: &Template, out: &mut Findings) {
     }
 }
 
+/// Whether another key is reported as a misspelling of this one (`misspelt-key`).
+fn is_misspelt(present: &[Spanned<String>], key: &str, keys: &[&str]) -> bool {
+    present
+        .iter()
+        .any(|other| !keys.contains(&other.value.as_str()) && nearest(&other.value, keys) == Some(key))
+}
+
 fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {
     for key in keys {
-        if !present.iter().any(|p| p.value == *key) {
+        if !present.iter().any(|p| p.value == *key) && !is_misspelt(present, key, keys) {
             out.report(opening(span), format!("missing key `{key}` in {what}"))
                 .help(format!("required keys: {}", keys.join(", ")));
         }

@@ -39,7 +39,6 @@ mod format_size;
 mod hook_interpreter;
 mod hook_missing;
 mod hook_not_executable;
-mod hook_relative;
 mod hook_writable;
 mod hostname;
 mod hostname_dash;
@@ -147,7 +146,6 @@ pub static RULES: &[&Rule] = &[
     &hook_interpreter::RULE,
     &hook_missing::RULE,
     &hook_not_executable::RULE,
-    &hook_relative::RULE,
     &hook_writable::RULE,
     &hostname::RULE,
     &hostname_dash::RULE,

@@ -5,5 +5,5 @@
 mod template;
 mod types;
 
-pub use template::{NewTemplate, new_template};
+pub use template::{NewOptions, NewTemplate, new_template};
 pub use types::{Firmware, ImageType, TYPES};

@@ -28,15 +28,28 @@ fn larger_of<'s>(one: &'s str, other: &'s str) -> &'s str {
     if mebibytes(one) < mebibytes(other) { other } else { one }
 }
 
-/// The template of a published type for a software manager. `schema` is the value of `$schema`.
+/// What a new template has besides the keys of its type.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewOptions<'o> {
+    /// The value of `$schema`.
+    pub schema: Option<&'o str>,
+    /// An entry of `Users`, as JSON.
+    pub user: Option<&'o str>,
+    /// The host name, and the image file name without `.img`; the type's name by default.
+    pub name: Option<&'o str>,
+    /// `size` of the root partition; the type's by default.
+    pub root_size: Option<&'o str>,
+}
+
+/// The template of a published type for a software manager.
 pub fn new_template(
     kind: &ImageType,
     manager: SoftwareManager,
     definitions: &Definitions,
-    schema: Option<&str>,
-    user: Option<&str>,
+    options: &NewOptions,
 ) -> NewTemplate {
-    let disk = json_string(&format!("{}.img", kind.name));
+    let name = options.name.unwrap_or(kind.name);
+    let disk = json_string(&format!("{name}.img"));
     let mut layout = Vec::new();
     let mut filesystems = Vec::new();
     let mut mounts = Vec::new();
@@ -62,6 +75,7 @@ pub fn new_template(
     let mebibytes = kind.root.strip_suffix('M').and_then(|n| n.parse::<u64>().ok());
     let small = apt && mebibytes.is_some_and(|n| n < LEAST_ROOT) && kind.firmware != Firmware::None;
     let root = if small { format!("{LEAST_ROOT}M") } else { kind.root.to_owned() };
+    let root = options.root_size.map_or(root, str::to_owned);
     add(&root, "linux", "ext4", kind.options, Some("/"));
 
     let mut bundles: Vec<&str> = kind.bundles.iter().copied().chain(["os-core"]).collect();
@@ -78,7 +92,7 @@ pub fn new_template(
 
     let mut members = Vec::new();
     let mut member = |key: &str, value: String| members.push(format!("{}: {value}", json_string(key)));
-    if let Some(schema) = schema {
+    if let Some(schema) = options.schema {
         member("$schema", json_string(schema));
     }
     member("$comment", json_string(&format!("{}: {}", kind.name, kind.purpose)));
@@ -93,10 +107,10 @@ pub fn new_template(
     member("Version", if apt { json_string(SUITE) } else { RELEASE.to_string() });
     let names: Vec<String> = bundles.iter().map(|name| json_string(name)).collect();
     member("Bundles", format!("[{}]", names.join(", ")));
-    if let Some(user) = user {
+    if let Some(user) = options.user {
         member("Users", format!("[{user}]"));
     }
-    member("Hostname", json_string(kind.name));
+    member("Hostname", json_string(name));
     if kind.firmware == Firmware::Bios {
         member("LegacyBios", "true".to_owned());
     }
@@ -134,8 +148,10 @@ mod tests {
             for manager in [SoftwareManager::Apt, SoftwareManager::Swupd] {
                 let user = r#"{"username": "ada", "password": {"env": "ADA"}}"#;
                 let user = (manager == SoftwareManager::Apt).then_some(user);
-                let new =
-                    new_template(kind, manager, &definitions, Some("./ister-template.schema.json"), user);
+                let schema = Some("./ister-template.schema.json");
+                let options = NewOptions { schema, user, name: Some("web"), ..NewOptions::default() };
+                let new = new_template(kind, manager, &definitions, &options);
+                assert!(!new.text.contains(&format!("{}.img", kind.name)), "{}", new.text);
                 let linted =
                     lint(&SourceText::new(kind.name, new.text.clone()), &definitions, |_| Files::new());
                 let found: Vec<_> = linted.findings.iter().map(|f| &f.message).collect();
