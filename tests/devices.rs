@@ -263,8 +263,8 @@ fn reinstall_preserves_home() {
 /// Verifies the backing file against the plan of the device.
 fn verified(disk: &Loop, plan: &Path) -> Vec<String> {
     run("sync", &[]);
-    let beside = format!("{}.plan.json", disk.backing().display());
-    std::fs::copy(plan, beside).unwrap();
+    let sibling_path = format!("{}.plan.json", disk.backing().display());
+    std::fs::copy(plan, sibling_path).unwrap();
     verify(&disk.backing(), &[])
 }
 

@@ -1,7 +1,7 @@
 //! Filesystems of images: made from a tree with all kinds of files, checked by fsck, and read back by ister and other
 //! programs.
 
-use crate::common::system::{EPOCH, add_oddities, install, is_root, make, make_with, plan, template};
+use crate::common::system::{EPOCH, add_special_files, install, is_root, make, make_with, plan, template};
 use ister::disk::{Body, Content, Opened, Source, Tree, Window, luks, read_file, scan};
 use ister::plan::{Inputs, Plan};
 use std::collections::BTreeMap;
@@ -105,7 +105,7 @@ fn all_kinds_of_files_are_stored() {
         let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
-        add_oddities(&root, is_root());
+        add_special_files(&root, is_root());
         let mut template = template(kind, &[("16M", "vfat", "/mnt")]);
         template["FilesystemTypes"][2]["options"] = options.into();
         template["FilesystemTypes"][2]["label"] = "root".into();
@@ -173,7 +173,7 @@ fn filesystems_are_reproducible() {
                 }
             }
             install(&root);
-            add_oddities(&root, is_root());
+            add_special_files(&root, is_root());
             let plan = plan(&template(kind, &[]), |inputs: &mut Inputs| {
                 inputs.sector_size = (sector as u64).try_into().unwrap();
             });
@@ -193,7 +193,7 @@ fn encrypted_filesystem_opens_only_with_its_passphrase() {
         let root = directory.path().join("root");
         std::fs::create_dir(&root).unwrap();
         install(&root);
-        add_oddities(&root, is_root());
+        add_special_files(&root, is_root());
         let mut template = template(kind, &[]);
         template["FilesystemTypes"][2]["encryption"] =
             serde_json::json!({ "name": "cryptroot", "passphrase": { "env": "P" } });

@@ -199,13 +199,13 @@ fn resumed_run_keeps_existing_results() {
     results(&out, "nightly", Some((2, 2)), &all, &all.map(|kind| (kind, "passed")));
     let output = resume(&["--shard", "1/2"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("of shard 2/2"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("for shard 2/2"), "{}", text(&output.stderr));
     // A locked directory.
     let lock = std::fs::File::options().write(true).open(out.join(".ister-test.lock")).unwrap();
     lock.lock().unwrap();
     let output = resume(&[]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("another `ister test` writes to"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("is in use by another `ister test`"), "{}", text(&output.stderr));
     lock.unlock().unwrap();
     // A different commit.
     git(directory, &["init", "-q"]);
@@ -214,7 +214,7 @@ fn resumed_run_keeps_existing_results() {
     results(&out, "nightly", None, &all, &all.map(|kind| (kind, "passed")));
     let output = resume(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("at no commit; this is all types at"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("has results of the same run for all types at no commit"), "{}", text(&output.stderr));
 }
 
 fn renamed_hook_directory_selects_its_type() {

@@ -4,7 +4,7 @@
 mod faults;
 
 use faults::*;
-use ister::lint::{FileFact, Files, Finding, Level, Linted, Program, fix, lint};
+use ister::lint::{FileFact, Files, Finding, Level, LintResult, Program, fix, lint};
 use ister::plan::bundle::{Definitions, builtin};
 use ister::template::{Safety, SourceText, Template, format_json, read_json};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
 /// All hooks exist, except those whose path contains `missing`.
 fn files(template: &Template) -> Files {
     let good = FileFact::Program(Program { executable: true, startable: true, writable_by_all: false });
-    ister::lint::wanted_files(template)
+    ister::lint::referenced_files(template)
         .into_iter()
         .map(|(path, _)| {
             let fact = if path.contains("missing") { FileFact::Missing } else { good.clone() };
@@ -26,7 +26,7 @@ fn files(template: &Template) -> Files {
         .collect()
 }
 
-fn judge(source: &SourceText) -> Linted {
+fn judge(source: &SourceText) -> LintResult {
     lint(source, &DEFINITIONS, files)
 }
 
@@ -203,7 +203,7 @@ proptest! {
     }
 }
 
-fn errors(linted: &Linted) -> usize {
+fn errors(linted: &LintResult) -> usize {
     linted.findings.iter().filter(|f| f.level == Level::Error).count()
 }
 

@@ -16,12 +16,14 @@ mod image_tests;
 mod language_server;
 mod laws;
 mod lint;
+mod manners;
 mod media;
 mod package_files;
 mod packed;
 mod pages;
 mod pipelines;
 mod plans;
+mod prose;
 mod provision;
 mod publish;
 mod readme;
@@ -46,12 +48,14 @@ fn main() {
         language_server::tests(),
         laws::tests(),
         lint::tests(),
+        manners::tests(),
         media::tests(),
         package_files::tests(),
         packed::tests(),
         pages::tests(),
         pipelines::tests(),
         plans::tests(),
+        prose::tests(),
         provision::tests(),
         publish::tests(),
         readme::tests(),

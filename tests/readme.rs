@@ -18,7 +18,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "vm-tests: kvm_legacy_is_proven_as_a_type_and_published",
     ),
     (
-        "ister build vm-tests/drop-in/template.json -o out",
+        "ister build vm-tests/compatibility/template.json -o out",
         "vm-tests: what_ister_py_did_is_seen_in_the_running_system",
     ),
     ("ister boot out/kvm.img --report out/report", "vm-tests: World::boot"),

@@ -49,7 +49,7 @@ fn main() {
         trial("kvm_legacy_is_proven_as_a_type_and_published", types::kvm_legacy),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("swupd_content_builds_with_mixers_command_and_boots", swupd::swupd),
-        trial("what_ister_py_did_is_seen_in_the_running_system", drop_in),
+        trial("what_ister_py_did_is_seen_in_the_running_system", compatibility),
         trial("link_in_the_esp_is_rejected", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),
         trial("some_transcripts_get_the_expected_class", replay::some),
@@ -342,14 +342,14 @@ const SECRETS: &[(&str, &str)] = &[
 
 /// The compatibility mode for ister.py, with users, a static address, a mirror and hooks. All results are checked in
 /// the guest over ssh.
-fn drop_in(world: &World) -> Outcome {
-    let directory = world.path("drop-in");
+fn compatibility(world: &World) -> Outcome {
+    let directory = world.path("compatibility");
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir(&directory).map_err(|e| e.to_string())?;
     let path = |name: &str| directory.join(name);
     let (key, log) = (path("key"), path("log"));
     run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key.to_str().unwrap()])?;
-    let hash = run("openssl", &["passwd", "-6", "-salt", "drop-in", "a password for ada"])?;
+    let hash = run("openssl", &["passwd", "-6", "-salt", "compatibility", "a password for ada"])?;
     std::fs::write(path("hash"), &hash).map_err(|e| e.to_string())?;
     let key_file = path("key.pub");
     let users = serde_json::json!([
@@ -364,12 +364,13 @@ fn drop_in(world: &World) -> Outcome {
     let program = path("ister.py");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_ister"), &program).map_err(|e| e.to_string())?;
     let output = Command::new(&program)
-        .args(["-t", "vm-tests/drop-in/template.json", "--set", &format!("Users={users}")])
+        .args(["-t", "template.json", "--set", &format!("Users={users}")])
         .arg("-o")
         .arg(&directory)
         .arg("-l")
         .arg(&log)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // As in ister.py, relative paths start at the working directory.
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/compatibility"))
         .output()
         .map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -383,7 +384,7 @@ fn drop_in(world: &World) -> Outcome {
     expect(!logged.contains(hash.trim()), "the log contains a secret")?;
 
     let boot = |user: &str, commands: &[&str]| -> Result<Vec<String>, Failed> {
-        let image = path("drop-in.img");
+        let image = path("compatibility.img");
         let ssh = format!("{user}={}", key.display());
         let mut args = vec!["boot", image.to_str().unwrap(), "--format", "json", "--ssh", &ssh];
         args.extend(["--login", "ada=env:ISTER_TEST_PASSWORD"]);
@@ -412,15 +413,15 @@ fn drop_in(world: &World) -> Outcome {
     )?;
     for (index, wanted) in [
         (0, "root"),
-        (1, "drop-in-host\n"),
-        (1, " quiet ister.drop_in=1 ister.hook=1"),
+        (1, "compatibility-host\n"),
+        (1, " quiet ister.compatibility=1 ister.hook=1"),
         (2, "10.0.2.15/24"),
         (2, "default via 10.0.2.2"),
         (2, "10.0.2.3"),
         (3, "ada:x:1234:1234:Ada Lovelace:/home/ada:/bin/bash\nada sudo\n"),
         (3, "ada:ada 700\nada:ada 600\nada:ada 644"),
         (4, "deb http://mirror.example.org/debian bookworm main"),
-        (4, "/from-post-chroot\n/from-post-chroot-shell\n/from-post-non-chroot-shell\ndrop-in-host"),
+        (4, "/from-post-chroot\n/from-post-chroot-shell\n/from-post-non-chroot-shell\ncompatibility-host"),
         (5, "root:!\nbob:!"),
         (6, "uid=0(root)"),
         (7, "backup:x:34:34:Backups:/var/backups:"),

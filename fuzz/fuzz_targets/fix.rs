@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use ister::lint::{Files, Finding, Level, Linted, fix, lint};
+use ister::lint::{Files, Finding, Level, LintResult, fix, lint};
 use ister::plan::bundle::{Definitions, builtin};
 use ister::template::{Safety, SourceText, read_json};
 use libfuzzer_sys::fuzz_target;
@@ -11,11 +11,11 @@ use std::sync::LazyLock;
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(builtin);
 
-fn lint_source(source: &SourceText) -> Linted {
+fn lint_source(source: &SourceText) -> LintResult {
     lint(source, &DEFINITIONS, |_| Files::new())
 }
 
-fn errors(linted: &Linted) -> Vec<&str> {
+fn errors(linted: &LintResult) -> Vec<&str> {
     linted.findings.iter().filter(|f| f.level == Level::Error).map(|f| f.rule).collect()
 }
 

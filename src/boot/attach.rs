@@ -91,7 +91,7 @@ pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
             Ok(Attached::Disk(opened.file, "raw"))
         }
         format::Kind::Image(kind) => {
-            format::stands_alone(&file, kind)
+            format::is_self_contained(&file, kind)
                 .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
             check_name(image, kind)?;
             Ok(Attached::Disk(file, kind.qemu_name()))

@@ -143,7 +143,7 @@ impl Bench<'_> {
         }
         let mut monitor = BootMonitor::new(self.options.limits());
         let ended = guest.watch(&mut monitor, &self.options.passphrases, self.progress);
-        if is_plain && guest.wants_more_of_cpu() && !self.machine.cmpxchg16b {
+        if is_plain && guest.needs_newer_cpu() && !self.machine.cmpxchg16b {
             self.progress.warn(
                 "the guest needs x86-64-v2: trying again with all CPU features of this QEMU".to_owned(),
             );

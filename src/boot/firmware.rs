@@ -2,7 +2,7 @@
 
 use crate::disk::{Body, Kind, NodeId, Opened, ROOT, Window, detect};
 use crate::host::{Context, Failure, Invocation, run};
-use crate::image::format::boot_catalogue;
+use crate::image::format::boot_catalog;
 use crate::image::sha256;
 use crate::plan::layout::SectorSize;
 use crate::plan::{ESP, Firmware};
@@ -89,7 +89,7 @@ pub struct Guess {
 pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> Result<Guess, Failure> {
     let context = || format!("could not read `{}`", image.display());
     let size = disk.metadata().context(context)?.len();
-    let catalogue = boot_catalogue(disk).context(context)?;
+    let catalogue = boot_catalog(disk).context(context)?;
     let mut first = [0; 512];
     let has_sector = disk.read_exact_at(&mut first, 0).is_ok();
     let boots = has_sector

@@ -61,7 +61,7 @@ pub(super) struct Guest {
     /// The first stalls that the guest's kernel reported, because the emulator got too little CPU time.
     stalls: Vec<String>,
     /// A program in the guest needs CPU features that this processor lacks.
-    wants_more_of_cpu: bool,
+    needs_newer_cpu: bool,
     /// The error of the host that prevents the guest from continuing.
     fault: Option<&'static str>,
     /// The guest powered itself off.
@@ -127,7 +127,7 @@ impl Guest {
             log,
             lines: Lines::default(),
             stalls: Vec::new(),
-            wants_more_of_cpu: false,
+            needs_newer_cpu: false,
             fault: None,
             is_off: false,
             is_closed: false,
@@ -183,7 +183,7 @@ impl Guest {
         if let Some(log) = &mut self.log {
             log.keep(bytes);
         }
-        let (stalls, wants_more) = (&mut self.stalls, &mut self.wants_more_of_cpu);
+        let (stalls, wants_more) = (&mut self.stalls, &mut self.needs_newer_cpu);
         self.lines.feed(bytes, &mut |line| {
             // Source: glibc, sysdeps/x86/get-isa-level.h, "CPU does not support x86-64-v2".
             *wants_more |= line.contains("CPU does not support x86-64-v");
@@ -194,8 +194,8 @@ impl Guest {
     }
 
     /// Whether a program reported that it needs a newer processor.
-    pub(super) fn wants_more_of_cpu(&self) -> bool {
-        self.wants_more_of_cpu
+    pub(super) fn needs_newer_cpu(&self) -> bool {
+        self.needs_newer_cpu
     }
 
     /// The stalls that the kernel reported since power-on.
@@ -205,13 +205,13 @@ impl Guest {
 
     /// Whether QEMU has exited or cannot continue, although the guest did not power itself off.
     pub(super) fn has_died(&mut self) -> bool {
-        self.hear_out(Duration::ZERO);
+        self.drain_output(Duration::ZERO);
         !self.is_off && (self.is_closed || self.fault.is_some())
     }
 
     /// Reads what is queued until nothing arrives for `pause`. Events and the end of the console arrive through two
     /// channels, so after one of them the other has to be awaited.
-    fn hear_out(&mut self, pause: Duration) -> Vec<QmpEvent> {
+    fn drain_output(&mut self, pause: Duration) -> Vec<QmpEvent> {
         let mut events = Vec::new();
         while let Ok(seen) = self.seen.recv_timeout(pause) {
             self.note(&seen);
@@ -281,7 +281,7 @@ impl Guest {
                 }
                 Ok(seen @ Seen::Closed) => {
                     self.note(&seen);
-                    for event in self.hear_out(LAST_EVENTS) {
+                    for event in self.drain_output(LAST_EVENTS) {
                         observe(monitor, &event, self.age());
                     }
                     return monitor.ended();
@@ -379,7 +379,7 @@ impl Guest {
             let seen = self.seen.recv_timeout(patience).ok()?;
             self.note(&seen);
             if self.is_closed {
-                self.hear_out(LAST_EVENTS);
+                self.drain_output(LAST_EVENTS);
             }
             if self.is_off {
                 return Some(pressed.elapsed());

@@ -27,13 +27,13 @@ pub struct Answer {
 
 /// Why the login failed or a command did not finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SessionFault {
+pub(super) struct SessionError {
     pub what: String,
     /// The last lines on the console.
     pub lines: Vec<String>,
 }
 
-impl SessionFault {
+impl SessionError {
     pub(super) fn into_lines(self) -> Vec<String> {
         std::iter::once(self.what).chain(self.lines).collect()
     }
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
         Session { console, next, lines: Lines::default(), seen: Vec::new() }
     }
 
-    pub(super) fn log_in(&mut self, login: &Login) -> Result<(), SessionFault> {
+    pub(super) fn log_in(&mut self, login: &Login) -> Result<(), SessionError> {
         for _ in 0..MOST_LOGINS {
             if let Turn::Shell = self.try_to_log_in(login)? {
                 return Ok(());
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
         Err(self.fault(&format!("the login prompt appeared again {MOST_LOGINS} times")))
     }
 
-    fn try_to_log_in(&mut self, login: &Login) -> Result<Turn, SessionFault> {
+    fn try_to_log_in(&mut self, login: &Login) -> Result<Turn, SessionError> {
         // Kernel output may follow a prompt.
         let before =
             |line: &String| insertion(line).map_or(format!("{line} "), |place| line[..place].to_owned());
@@ -128,7 +128,7 @@ impl<'a> Session<'a> {
         Ok(if ready(&self.seen) { Turn::Shell } else { Turn::Getty })
     }
 
-    pub(super) fn run(&mut self, command: &str) -> Result<Answer, SessionFault> {
+    pub(super) fn run(&mut self, command: &str) -> Result<Answer, SessionError> {
         self.seen.clear();
         // The guest assembles the markers, so that the echo of the command does not contain them.
         self.send(&format!(
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         let _ = console.write_all(format!("{text}\n").as_bytes());
     }
 
-    fn wait(&mut self, what: &str, done: &dyn Fn(&[String], &str) -> bool) -> Result<(), SessionFault> {
+    fn wait(&mut self, what: &str, done: &dyn Fn(&[String], &str) -> bool) -> Result<(), SessionError> {
         if self.comes_within(PATIENCE, done)? { Ok(()) } else { Err(self.late(what, PATIENCE)) }
     }
 
@@ -163,7 +163,7 @@ impl<'a> Session<'a> {
         &mut self,
         patience: Duration,
         done: &dyn Fn(&[String], &str) -> bool,
-    ) -> Result<bool, SessionFault> {
+    ) -> Result<bool, SessionError> {
         let until = Instant::now() + patience;
         while !done(&self.seen, &self.lines.unfinished()) {
             let left = until.saturating_duration_since(Instant::now());
@@ -185,14 +185,14 @@ impl<'a> Session<'a> {
         Ok(true)
     }
 
-    fn late(&self, what: &str, patience: Duration) -> SessionFault {
+    fn late(&self, what: &str, patience: Duration) -> SessionError {
         self.fault(&format!("{what} did not appear within {} s", patience.as_secs()))
     }
 
-    fn fault(&self, what: &str) -> SessionFault {
+    fn fault(&self, what: &str) -> SessionError {
         let mut lines = self.seen[self.seen.len().saturating_sub(12)..].to_vec();
         lines.push(self.lines.unfinished());
-        SessionFault { what: what.to_owned(), lines }
+        SessionError { what: what.to_owned(), lines }
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     /// Logs in and queries the mounts.
-    fn talk(answers: Vec<(&'static str, &'static str)>) -> Result<Answer, SessionFault> {
+    fn talk(answers: Vec<(&'static str, &'static str)>) -> Result<Answer, SessionError> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         guest(theirs, answers);
         let mut reader = ours.try_clone().unwrap();

@@ -1,6 +1,6 @@
 //! Runs commands in the guest over ssh, with a user's key.
 
-use super::session::{Answer, COMMAND, SessionFault};
+use super::session::{Answer, COMMAND, SessionError};
 use crate::host::{Failure, Invocation, RunError, run_bounded};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub(super) fn free_port() -> std::io::Result<u16> {
 }
 
 /// Connects and runs each command. The first connection is retried until the guest's server responds.
-pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionFault> {
+pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionError> {
     let until = Instant::now() + PATIENCE;
     loop {
         match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
@@ -41,10 +41,10 @@ pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<
     commands.iter().map(|command| answer(ssh, port, command)).collect()
 }
 
-fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionFault> {
+fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionError> {
     // ssh exits with 255 for its own errors, so the command's exit status is transferred in the output.
     let told = format!("{{ {command}\n}} 2>&1; printf '\\nister-end:%s\\n' $?");
-    let talk = invocation(ssh, port, &told).keeping_at_most(MOST_SAID);
+    let talk = invocation(ssh, port, &told).output_limit(MOST_SAID);
     let finished = run_bounded(&talk, Some(COMMAND), &mut |_| {})
         .map_err(|failure| fault("the ssh connection was lost", failure))?;
     let text = String::from_utf8_lossy(&finished.stdout).into_owned();
@@ -74,6 +74,6 @@ fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
         .args(["127.0.0.1", "--", command])
 }
 
-fn fault(what: &str, error: RunError) -> SessionFault {
-    SessionFault { what: what.to_owned(), lines: Failure::from(error).details }
+fn fault(what: &str, error: RunError) -> SessionError {
+    SessionError { what: what.to_owned(), lines: Failure::from(error).details }
 }

@@ -126,9 +126,9 @@ enum Accel {
     Tcg,
 }
 
-fn is_of_tree(plan: &Plan, image: &Path) -> bool {
+fn is_from_tree(plan: &Plan, image: &Path) -> bool {
     let name = image.file_name().unwrap_or_default();
-    plan.published.iter().any(|file| file.is_of_tree() && name == file.name.as_str())
+    plan.published.iter().any(|file| file.is_from_tree() && name == file.name.as_str())
 }
 
 pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
@@ -301,7 +301,7 @@ pub(super) fn boot_image(
         healthy: guest.healthy,
         allowed: &allowed,
         // Formats made from the root tree have no partitions to compare.
-        plan: plan.filter(|plan| !is_of_tree(plan, image)),
+        plan: plan.filter(|plan| !is_from_tree(plan, image)),
         template,
         sector_size,
     };

@@ -15,7 +15,7 @@ use crate::boot::Verdict;
 use crate::content::Cache;
 use crate::host::Failure;
 use crate::image::pipeline::{
-    BuildOptions, Built, Carried, Destination, beside, build, pre_install, prepare,
+    BuildOptions, Built, Destination, EmbeddedTemplate, build, pre_install, prepare, sibling_path,
 };
 use crate::plan::{Footprint, Plan, unsupported};
 use crate::report::{Receipt, receipt_human, verdict_human};
@@ -119,8 +119,8 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
     if !can_be_built(&input, &console) {
         return Ok(Outcome::Findings);
     }
-    let Some(carried) = carried_templates(args, &console)? else { return Ok(Outcome::Findings) };
-    input.carried = carried.iter().map(|template| template.name.clone()).collect();
+    let Some(embedded) = embedded_templates(args, &console)? else { return Ok(Outcome::Findings) };
+    input.embedded = embedded.iter().map(|template| template.name.clone()).collect();
     // A preliminary plan: sizes that depend on the content are decided once it is installed.
     let Some((preliminary, secrets)) = input.plan(Some(&Footprint::default()), &console)? else {
         return Ok(Outcome::Findings);
@@ -142,7 +142,7 @@ pub(super) fn run(args: &BuildArgs) -> anyhow::Result<Outcome> {
         cache: &cache,
         refresh: args.refresh,
         offline: args.offline,
-        carried,
+        embedded,
         epoch: source_date_epoch()?,
         seed: input.seed.as_deref(),
         hook_time: Duration::from_secs(args.hook_timeout),
@@ -211,26 +211,26 @@ fn can_be_built(input: &Input, console: &Console) -> bool {
     }
     let refusals = unsupported(&input.linted.template);
     if !refusals.is_empty() {
-        input.show_refusals(&refusals, console);
+        input.show_plan_errors(&refusals, console);
     }
     refusals.is_empty()
 }
 
 /// The templates that an installer embeds. `None`, with the errors shown, if one of them has errors.
-fn carried_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Vec<Carried>>> {
-    let mut carried: Vec<Carried> = Vec::new();
+fn embedded_templates(args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Vec<EmbeddedTemplate>>> {
+    let mut embedded: Vec<EmbeddedTemplate> = Vec::new();
     for path in &args.carry {
         let Some(template) = carried_template(path, args, console)? else { return Ok(None) };
-        if template.name == "ister.conf" || carried.iter().any(|other| other.name == template.name) {
+        if template.name == "ister.conf" || embedded.iter().any(|other| other.name == template.name) {
             anyhow::bail!(
                 "cannot embed `{}`: the name `{}` is already in use; rename the file",
                 path.display(),
                 template.name
             );
         }
-        carried.push(template);
+        embedded.push(template);
     }
-    Ok(Some(carried))
+    Ok(Some(embedded))
 }
 
 /// Rejects options that conflict with each other or with the template.
@@ -290,8 +290,8 @@ fn show(built: &Built, plan: &Plan, tested: &Tested, args: &BuildArgs) -> anyhow
             published: &built.published,
             size,
             allocated: built.allocated,
-            packages: beside(&args.output, plan, ".packages"),
-            sbom: beside(&args.output, plan, ".spdx.json"),
+            packages: sibling_path(&args.output, plan, ".packages"),
+            sbom: sibling_path(&args.output, plan, ".spdx.json"),
             role: built.role.as_deref(),
             content: ContentOutput {
                 title: &built.content.title,
@@ -335,14 +335,18 @@ fn show_human(built: &Built, plan: &Plan, size: Bytes, tested: &Tested) {
 }
 
 /// A template to embed in an installer. `None`, with the errors shown, if it has errors.
-fn carried_template(path: &Path, args: &BuildArgs, console: &Console) -> anyhow::Result<Option<Carried>> {
-    let input = args.template.changes().for_carried().read(path)?;
+fn carried_template(
+    path: &Path,
+    args: &BuildArgs,
+    console: &Console,
+) -> anyhow::Result<Option<EmbeddedTemplate>> {
+    let input = args.template.changes().for_embedded().read(path)?;
     if !can_be_built(&input, console) {
         return Ok(None);
     }
     let Some(content) = input.content(console) else { return Ok(None) };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Some(Carried { name, text: input.source.text().to_owned(), content }))
+    Ok(Some(EmbeddedTemplate { name, text: input.source.text().to_owned(), content }))
 }
 
 /// The result of `--boot-test`.

@@ -148,7 +148,7 @@ impl ChangeArgs {
     }
 
     /// The options that apply to templates embedded in an installer: the content source, but no overrides.
-    pub(super) fn for_carried(&self) -> ChangeArgs {
+    pub(super) fn for_embedded(&self) -> ChangeArgs {
         ChangeArgs { set: Vec::new(), disk_size: None, image_size: None, ..self.clone() }
     }
 

@@ -3,7 +3,7 @@
 use super::console::Verbosity;
 use super::log_file;
 use super::run::VerbosityArgs;
-use crate::host::{forget_file, remove_on_interrupt};
+use crate::host::{remove_on_interrupt, unregister_file};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use rustix::fs::{FlockOperation, flock};
@@ -180,7 +180,7 @@ impl PreservedTree {
 
 impl Drop for PreservedTree {
     fn drop(&mut self) {
-        forget_file(&self.path);
+        unregister_file(&self.path);
         if self.is_new {
             // Fails, as intended, if the directory is not empty.
             let _ = std::fs::remove_dir(&self.path);

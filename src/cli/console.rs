@@ -45,7 +45,7 @@ fn spinner(colour: bool) -> ProgressBar {
 
 impl Console {
     pub(super) fn new(verbosity: Verbosity) -> Console {
-        let colour = wants_colour(std::io::stderr().is_terminal());
+        let colour = use_colour(std::io::stderr().is_terminal());
         let spins = std::io::stderr().is_terminal()
             && verbosity == Verbosity::Normal
             && std::env::var_os("CI").is_none();
@@ -138,7 +138,7 @@ impl Progress for Console {
 }
 
 /// Whether to use colours: on terminals, unless `NO_COLOR` is set (https://no-color.org) or the terminal is dumb.
-pub(super) fn wants_colour(terminal: bool) -> bool {
+pub(super) fn use_colour(terminal: bool) -> bool {
     terminal
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -1,7 +1,7 @@
 //! Reads and replaces files: templates, files that templates reference, bundle definitions.
 
-use crate::host::{forget_file, remove_on_interrupt};
-use crate::lint::{FileFact, Files, Program, Wanted, wanted_files};
+use crate::host::{remove_on_interrupt, unregister_file};
+use crate::lint::{FileFact, Files, Program, Wanted, referenced_files};
 use crate::plan::bundle::{self, Definition, Definitions};
 use crate::template::{SourceText, Template};
 use anyhow::{Context, bail};
@@ -42,7 +42,7 @@ pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
         let _ = rustix::fs::fchown(file.as_file(), Some(owner), Some(group));
         file.as_file().sync_all()?;
         let placed = file.persist(&path);
-        forget_file(&temporary);
+        unregister_file(&temporary);
         placed?;
         Ok(())
     };
@@ -59,7 +59,7 @@ pub(super) fn directory_of(source: &SourceText) -> Option<&Path> {
 
 /// The facts about files on the host that lint rules need. Relative paths start at `directory`.
 pub(super) fn file_facts_in(template: &Template, directory: Option<&Path>) -> Files {
-    wanted_files(template)
+    referenced_files(template)
         .into_iter()
         .map(|(path, wanted)| {
             let place = directory.map_or_else(|| PathBuf::from(&path), |directory| directory.join(&path));

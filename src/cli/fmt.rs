@@ -4,7 +4,7 @@ use super::console::{Console, Verbosity, print};
 use super::files::replace_file;
 use super::input::count;
 use super::lint::unified_diff;
-use super::run::Outcome;
+use super::run::{Outcome, error_text};
 use super::sources::{Named, Sources};
 use crate::template::{Encoding, format_json};
 use clap::Args;
@@ -65,7 +65,7 @@ pub(super) fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
                 continue;
             }
             Err(error) => {
-                console.say(&format!("error: {error:#}"));
+                console.say(&format!("error: {}", error_text(&error)));
                 unreadable = true;
                 continue;
             }

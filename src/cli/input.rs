@@ -1,13 +1,13 @@
 //! Reads templates and turns them into findings and plans. Shared by several subcommands.
 
 use super::changes::ChangeArgs;
-use super::console::{Console, print, wants_colour};
+use super::console::{Console, print, use_colour};
 use super::files::{definitions, definitions_in, directory_of, file_facts_in, read_source};
 use crate::host::{About, Failure, Part, visible};
-use crate::lint::{FileFact, Files, Level, Linted, lint};
+use crate::lint::{FileFact, Files, Level, LintResult, lint};
 use crate::plan::bundle::Definitions;
 use crate::plan::layout::SectorSize;
-use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, Refusal, Secrets};
+use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, PlanError, Secrets};
 use crate::report;
 use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Span, parse};
 use anyhow::Context;
@@ -68,7 +68,7 @@ impl TemplateArgs {
 /// A template with its findings.
 pub(super) struct Input {
     pub source: SourceText,
-    pub linted: Linted,
+    pub linted: LintResult,
     files: Files,
     definitions: Definitions,
     origin: Origin,
@@ -76,7 +76,7 @@ pub(super) struct Input {
     /// Size of a physical disk that is not in this machine.
     device_size: Option<Bytes>,
     /// File names of the templates whose content is embedded in the image.
-    pub carried: Vec<String>,
+    pub embedded: Vec<String>,
     pub seed: Option<String>,
     /// Where relative paths in the template start; `None` for the working directory.
     pub directory: Option<PathBuf>,
@@ -130,7 +130,7 @@ impl ChangeArgs {
                 Some(Ok(Size::Exact(size))) => Some(size),
                 _ => None,
             },
-            carried: Vec::new(),
+            embedded: Vec::new(),
             seed: self.seed.clone(),
             directory,
         })
@@ -178,8 +178,8 @@ impl Input {
         self.or_show(plan::decide_content(&self.linted.template, &self.inputs()), console)
     }
 
-    fn or_show<T>(&self, decided: Result<T, Vec<Refusal>>, console: &Console) -> Option<T> {
-        decided.map_err(|refusals| self.show_refusals(&refusals, console)).ok()
+    fn or_show<T>(&self, decided: Result<T, Vec<PlanError>>, console: &Console) -> Option<T> {
+        decided.map_err(|refusals| self.show_plan_errors(&refusals, console)).ok()
     }
 
     fn inputs(&self) -> Inputs<'_> {
@@ -189,7 +189,7 @@ impl Input {
         });
         Inputs {
             origin: self.origin.clone(),
-            carried: self.carried.clone(),
+            embedded: self.embedded.clone(),
             key_files: key_files.collect(),
             sector_size: self.sector_size,
             seed: self.seed.as_deref(),
@@ -225,7 +225,7 @@ impl Input {
             (About::Partition { .. }, [detail]) => (format!("{}: {detail}", failure.message), &[][..]),
             (_, details) => (failure.message.clone(), details),
         };
-        self.show_at("build", &[Refusal::new(span, message, help)], console);
+        self.show_at("build", &[PlanError::new(span, message, help)], console);
         for detail in details {
             console.say(&format!("  {}", visible(detail)));
         }
@@ -269,12 +269,13 @@ impl Input {
         }
     }
 
-    pub(super) fn show_refusals(&self, refusals: &[Refusal], console: &Console) {
+    pub(super) fn show_plan_errors(&self, refusals: &[PlanError], console: &Console) {
         self.show_at("plan", refusals, console);
     }
 
-    fn show_at(&self, stage: &str, refusals: &[Refusal], console: &Console) {
-        let text = report::refusals_human(&self.source, &self.linted.node, stage, refusals, console.colour());
+    fn show_at(&self, stage: &str, refusals: &[PlanError], console: &Console) {
+        let text =
+            report::plan_errors_human(&self.source, &self.linted.node, stage, refusals, console.colour());
         console.say(text.trim_end());
     }
 }
@@ -331,7 +332,7 @@ pub(super) fn at_least<T: FromStr + PartialOrd + Display + Copy + Send + Sync + 
     }
 }
 
-/// Inputs that do not exist are usage errors, whoever would open them.
+/// A missing input is a usage error.
 pub(super) fn require(path: &Path) -> anyhow::Result<()> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -359,5 +360,5 @@ pub(super) fn print_json(value: &impl serde::Serialize) {
 
 /// Whether results on stdout are coloured.
 pub(super) fn stdout_colour() -> bool {
-    wants_colour(std::io::stdout().is_terminal())
+    use_colour(std::io::stdout().is_terminal())
 }

@@ -1,7 +1,7 @@
 //! Writes the package list and the SBOM next to an image.
 
 use crate::host::{Failure, write_whole};
-use crate::image::pipeline::{Built, beside};
+use crate::image::pipeline::{Built, sibling_path};
 use crate::plan::Plan;
 use crate::report::{Contents, PackageLine, package_list, spdx};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), 
     };
     let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM can be serialized") + "\n";
     for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
-        write_whole(&beside(directory, plan, suffix), text.as_bytes())?;
+        write_whole(&sibling_path(directory, plan, suffix), text.as_bytes())?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::findings::{FindingsFormat, LevelArgs, LintRules, formatted};
 use super::input::count;
 use super::run::{Outcome, error_text};
 use super::sources::{Named, Sources};
-use crate::lint::{AppliedFix, Finding, Level, Linted, fix, lint};
+use crate::lint::{AppliedFix, Finding, Level, LintResult, fix, lint};
 use crate::report::{self, Checked, CheckedTemplates};
 use crate::template::{Encoding, Safety, SourceText};
 use clap::Args;
@@ -76,7 +76,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let fixing = args.fix || args.diff;
     let wanted = if args.unsafe_fixes { any_fix } else { safe_fix };
     // The number of fixes that a run with --fix would apply.
-    let available = |source: &SourceText, linted: &Linted, wanted: &dyn Fn(&Finding) -> bool| {
+    let available = |source: &SourceText, linted: &LintResult, wanted: &dyn Fn(&Finding) -> bool| {
         let is_human = args.format == FindingsFormat::Human && !args.statistics;
         let any = is_human && linted.findings.iter().any(wanted);
         if any { fix(source, &judge, wanted).made.len() } else { 0 }

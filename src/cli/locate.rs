@@ -5,7 +5,7 @@ use super::files::read_source;
 use super::root_ssh;
 use crate::content::fetch::fetch;
 use crate::host::Progress;
-use crate::template::{Configuration, KernelRequests, SourceText, shown_url as shown};
+use crate::template::{Configuration, KernelRequests, SourceText, display_url as shown};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};

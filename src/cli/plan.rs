@@ -90,7 +90,7 @@ pub(super) fn cached_footprint(wanted: &Content, directory: Option<&Path>) -> Op
         Some(_) => Some(content::sources_for(wanted).ok()?),
         None => None,
     };
-    let entry = cache.find_wanted(&wanted.release, &wanted.packages, sources.as_deref())?;
+    let entry = cache.find_requested(&wanted.release, &wanted.packages, sources.as_deref())?;
     content::footprint(&entry.file).ok()
 }
 
@@ -133,7 +133,7 @@ const ENDINGS: &[&str] =
     &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci", "pxe"];
 
 /// The plan next to an image: `kvm.img.plan.json` for `kvm.img`, `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst`.
-pub(super) fn plan_beside(image: &Path) -> Option<PathBuf> {
+pub(super) fn plan_next_to(image: &Path) -> Option<PathBuf> {
     let mut name = image.file_name()?.to_str()?;
     loop {
         for path in [format!("{name}.plan.json"), format!("{name}.img.plan.json")] {
@@ -152,7 +152,7 @@ pub(super) fn plan_beside(image: &Path) -> Option<PathBuf> {
 /// # Errors
 /// The plan is damaged or has an unsupported version.
 pub(super) fn plan_of_image(image: &Path) -> anyhow::Result<Option<Plan>> {
-    plan_beside(image).map(|path| plan_in(&path)).transpose()
+    plan_next_to(image).map(|path| plan_in(&path)).transpose()
 }
 
 /// Reads a plan. It is an error if the file is something else.

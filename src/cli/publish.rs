@@ -1,7 +1,7 @@
 //! `ister publish`
 
 use super::console::print;
-use super::input::count;
+use super::input::{count, require};
 use super::plan::plan_in;
 use super::receipt;
 use super::run::{Outcome, VerbosityArgs};
@@ -72,6 +72,9 @@ struct Checked {
 }
 
 pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
+    for directory in &args.directories {
+        require(directory)?;
+    }
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
     let (candidates, left_out) = candidates(args)?;

@@ -270,7 +270,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
         std::fs::rename(&directory, old.path().join("old")).context(context)?;
     }
     std::fs::rename(fresh.path(), &directory).context(context)?;
-    crate::host::forget_file(fresh.path());
+    crate::host::unregister_file(fresh.path());
     // It was renamed, so it must not be removed under its old name.
     let _ = fresh.keep();
     Ok(())

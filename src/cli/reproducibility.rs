@@ -3,7 +3,7 @@
 use super::console::Console;
 use super::diff::differences;
 use crate::disk::Window;
-use crate::host::{Context, Failure, Invocation, Progress, kept_from_children, run_reporting};
+use crate::host::{Context, Failure, Invocation, Progress, hidden_variables, run_reporting};
 use crate::image::customize::HookFiles;
 use crate::image::pipeline::Built;
 use crate::report::differences_human;
@@ -37,7 +37,7 @@ pub(super) fn again(
         .env("LANG", "tr_TR.UTF-8")
         .env("TMPDIR", directory.path());
     // The second build needs the secrets that are hidden from other child processes.
-    let other = kept_from_children().into_iter().fold(other, |other, (name, value)| other.env(name, value));
+    let other = hidden_variables().into_iter().fold(other, |other, (name, value)| other.env(name, value));
     run_reporting(&other, &mut |_| {}).map_err(|failure| failure.context("the second build failed"))?;
     let second = directory.path().join(image.file_name().unwrap_or_default());
     let found = differences(image, &second, console);

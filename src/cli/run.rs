@@ -134,10 +134,7 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let option = match arguments.get(1).and_then(|arg| arg.to_str()) {
         // `-V` alone prints the version; with an argument it is the version URL.
         Some("-V") => arguments.len() > 2,
-        // A misspelled `--version` is for clap to report.
-        Some(first) => {
-            first.starts_with('-') && first != "-h" && nearest(first, &["--help", "--version"]).is_none()
-        }
+        Some(first) => is_option_of_build(first),
         None => false,
     };
     if !as_ister_py && !option {
@@ -162,6 +159,14 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
     arguments
 }
 
+/// Whether a first argument is an option of `build`. Clap reports a misspelt `--help` or `--version`.
+fn is_option_of_build(first: &str) -> bool {
+    let is_longer = first.starts_with("--version") && first != "--version";
+    first.starts_with('-')
+        && first != "-h"
+        && (is_longer || nearest(first, &["--help", "--version"]).is_none())
+}
+
 pub fn main() -> ExitCode {
     // Paths become part of plans, verdicts and QEMU options, which must be UTF-8.
     if let Some(odd) = std::env::args_os().find(|arg| arg.to_str().is_none()) {
@@ -182,7 +187,7 @@ pub fn main() -> ExitCode {
     });
     #[cfg(feature = "full")]
     if let Command::NamespaceWorker = cli.command {
-        crate::image::pipeline::work_inside();
+        crate::image::pipeline::run_in_sandbox();
     }
     if let Err(error) = install_handlers(|text| Console::new(Verbosity::Quiet).say(&format!("ister: {text}")))
     {

@@ -7,7 +7,7 @@ use super::output::SwupdVerifyOutput;
 use super::run::{Outcome, VerbosityArgs};
 use crate::content::swupd::{Difference, Installed, Request, Task, Trusted, Version, What};
 use crate::content::{Cache, swupd_trust};
-use crate::host::leaves_when_interrupted;
+use crate::host::set_interrupt_note;
 use crate::image::pipeline::swupd_in_namespace;
 use crate::plan::SwupdFormat;
 use crate::report::Table;
@@ -170,7 +170,7 @@ impl SourceArgs {
             },
             skip_optional,
             trusted: match self.no_sigcheck {
-                true => Trusted::Anybody,
+                true => Trusted::Unverified,
                 false => swupd_trust(self.cert_file.as_deref())?,
             },
             state,
@@ -226,7 +226,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
                 // Its files belong to subordinate ids, so a plain `rm` fails.
                 unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf DIRECTORY");
             }
-            leaves_when_interrupted(format!("{unfinished}; run the same command again to continue"));
+            set_interrupt_note(format!("{unfinished}; run the same command again to continue"));
             let installed: Result<Installed, _> =
                 swupd_in_namespace(&request, Task::Install, &place, &console);
             console.finish();

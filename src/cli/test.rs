@@ -6,7 +6,7 @@ use super::console::{Console, print};
 use super::input::{at_least, count, print_json};
 use super::run::{Outcome, VerbosityArgs};
 use super::run_state::{Claim, RunState, begun};
-use crate::host::{Context, Failure, Invocation, Progress, leaves_when_interrupted, visible};
+use crate::host::{Context, Failure, Invocation, Progress, set_interrupt_note, visible};
 use crate::imagetest::history::History;
 use crate::imagetest::{
     ImageType, MemoryBudget, Place, Record, Results, Run, Shard, StepOutcome, expected, longest_first, part,
@@ -132,7 +132,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         ister: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let state = RunState::begin(claim, run, before)?;
-    leaves_when_interrupted(format!("results so far are in `{}`", args.output.display()));
+    set_interrupt_note(format!("results so far are in `{}`", args.output.display()));
     report_resumed(args, &state.kept(), &console);
     let mut queue: Vec<&ImageType> = longest_first(&seconds)
         .into_iter()

@@ -4,7 +4,7 @@ use super::changes::ChangeArgs;
 use super::console::{Console, print};
 use super::findings::{FindingsFormat, LevelArgs, VerifyRules, formatted};
 use super::input::{Input, require};
-use super::plan::{plan_beside, read_plan};
+use super::plan::{plan_next_to, read_plan};
 use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, Progress, scratch_directory};
 use crate::image::format::sums::SUMS;
@@ -251,7 +251,7 @@ fn expected(args: &VerifyArgs, image: &OpenedImage) -> anyhow::Result<Expected> 
     }
     let path = match (&args.plan, args.no_plan) {
         (Some(path), _) => Some(path.clone()),
-        (None, false) => plan_beside(&args.image),
+        (None, false) => plan_next_to(&args.image),
         (None, true) => None,
     };
     let Some(path) = path else { return known(None, None, None) };

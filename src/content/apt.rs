@@ -77,7 +77,7 @@ impl AptRequest {
             std::fs::write(&path, &keyring.data)
                 .context(|| format!("could not write `{}`", path.display()))?;
         }
-        prepare::lay_ground(target, &self.packages)?;
+        prepare::prepare_target(target, &self.packages)?;
         let command = mmdebstrap(self, target, &apt_options);
         let finished = run_reporting(&command, &mut |line| {
             if let Some(step) = line.strip_prefix("I: ").and_then(step) {
@@ -90,7 +90,7 @@ impl AptRequest {
             Some(epoch) => epoch,
             None => prepare::archive_epoch(&tree).unwrap_or_else(now),
         };
-        prepare::leave_sources(&tree, self.keyring.as_ref())?;
+        prepare::write_sources(&tree, self.keyring.as_ref())?;
         // mmdebstrap 1.6 and later write different comments to this file.
         tree.write("/etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", 0o644)?;
         prepare::prepare(&tree, epoch, progress)?;

@@ -51,7 +51,7 @@ pub struct Entry {
 }
 
 /// A cache entry being written. Holds the lock of the entry; other builds that need the same entry wait for it.
-pub struct Filling {
+pub struct PendingEntry {
     pub draft: AtomicFile,
     key: String,
     description: PathBuf,
@@ -86,7 +86,12 @@ impl Cache {
     }
 
     /// Finds the newest entry with this suite and these packages, and from these sources if they are given.
-    pub fn find_wanted(&self, suite: &str, packages: &[String], sources: Option<&[String]>) -> Option<Entry> {
+    pub fn find_requested(
+        &self,
+        suite: &str,
+        packages: &[String],
+        sources: Option<&[String]>,
+    ) -> Option<Entry> {
         let entries = self.list().ok()?;
         let fits = |wanted: &Wanted| {
             wanted.suite == suite
@@ -126,7 +131,7 @@ impl Cache {
 
     /// Locks an entry for writing. If another process holds the lock, calls `waiting` and waits for it; the caller must
     /// then check whether the entry exists now.
-    pub fn fill(&self, key: &str, waiting: impl FnOnce()) -> Result<Filling, Failure> {
+    pub fn fill(&self, key: &str, waiting: impl FnOnce()) -> Result<PendingEntry, Failure> {
         use rustix::fs::{FlockOperation, flock};
         let path = self.path(key, "lock");
         let context = || format!("could not lock `{}`", path.display());
@@ -135,7 +140,7 @@ impl Cache {
             waiting();
             flock(&lock, FlockOperation::LockExclusive).context(context)?;
         }
-        Ok(Filling {
+        Ok(PendingEntry {
             draft: AtomicFile::begin(&self.path(key, "tar"))?,
             key: key.to_owned(),
             description: self.path(key, "json"),
@@ -202,7 +207,7 @@ impl Cache {
     }
 }
 
-impl Filling {
+impl PendingEntry {
     /// Makes the entry valid.
     pub fn finish(self, metadata: &Metadata) -> Result<(), Failure> {
         self.draft.publish(Durability::Checked)?;

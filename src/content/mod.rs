@@ -22,7 +22,7 @@ mod swupd_content;
 mod tree;
 
 pub use apt::{AptRequest, Keyring};
-pub use cache::{Cache, Entry, Filling, Metadata, Wanted, cache_names};
+pub use cache::{Cache, Entry, Metadata, PendingEntry, Wanted, cache_names};
 pub use dnf::{DATABASES as RPM_DATABASES, DnfRequest, KEYS as RPM_KEYS};
 pub use footprint::footprint;
 pub use local_index::{base_urls, local_indexes};
@@ -30,6 +30,6 @@ pub use pack::{pack, unpack};
 pub use packages::{Inventory, Package, inventory};
 pub use prepare::limit_password_days;
 pub use request::{ContentRequest, fill};
-pub use sources::{apt_options, architecture, keyring, of_its_time, sources_for};
+pub use sources::{allow_expired_snapshot, apt_options, architecture, keyring, sources_for};
 pub use swupd_content::{SwupdRequest, swupd_request, swupd_trust};
 pub use tree::Tree;

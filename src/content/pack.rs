@@ -184,7 +184,7 @@ pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
     })
 }
 
-/// Keeps its own offset so that several readers can share the file.
+/// Stores its own offset so that several readers can share the file.
 struct Reader<'f> {
     file: &'f File,
     at: u64,

@@ -76,7 +76,7 @@ const SOURCES: &str = "/etc/apt/sources.list";
 ///
 /// Debian 12 and later require a merged /usr. If the links are missing, apt installs `usrmerge`, which converts the
 /// tree at the end and pulls in 50 MB of Perl.
-pub(super) fn lay_ground(target: &Path, packages: &[String]) -> Result<(), Failure> {
+pub(super) fn prepare_target(target: &Path, packages: &[String]) -> Result<(), Failure> {
     std::fs::create_dir(target).context(|| format!("could not create `{}`", target.display()))?;
     let tree = Tree::open(target)?;
     for name in ["bin", "sbin", "lib", "lib64"] {
@@ -122,7 +122,7 @@ pub(super) fn prepare(tree: &Tree, epoch: u64, progress: &dyn Progress) -> Resul
 
 /// Writes the package sources of the installed system: the sources of the build without those that exist only on the
 /// build host, verified with the same keys.
-pub(super) fn leave_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
+pub(super) fn write_sources(tree: &Tree, keyring: Option<&Keyring>) -> Result<(), Failure> {
     if let Some(keyring) = keyring {
         tree.write_bytes(&keyring.path(), &keyring.data, 0o644)?;
     }

@@ -15,12 +15,12 @@ pub fn sources_for(content: &Content) -> Result<Vec<String>, Failure> {
         None => host_sources(&content.release, &content.components)?,
     };
     sources.extend(content.sources.iter().cloned());
-    Ok(sources.iter().map(|source| of_its_time(&with_copy_method(source))).collect())
+    Ok(sources.iter().map(|source| allow_expired_snapshot(&with_copy_method(source))).collect())
 }
 
 /// Adds `check-valid-until=no` to sources of a snapshot archive, whose package lists have expired. Other sources are
 /// left unchanged. Source: sources.list(5), "check-valid-until".
-pub fn of_its_time(source: &str) -> String {
+pub fn allow_expired_snapshot(source: &str) -> String {
     match source.strip_prefix("deb ").filter(|_| is_snapshot(source)) {
         Some(rest) if rest.contains("check-valid-until=") => source.to_owned(),
         Some(rest) => match rest.strip_prefix('[') {
@@ -254,10 +254,10 @@ mod tests {
         assert!(is_snapshot("deb http://s/archive/debian/20250520T000000Z/ bookworm main"));
         assert!(!is_snapshot("deb http://s/debian bookworm main"));
         assert_eq!(
-            of_its_time("deb [trusted=yes] http://s/20250520T000000Z x main"),
+            allow_expired_snapshot("deb [trusted=yes] http://s/20250520T000000Z x main"),
             "deb [check-valid-until=no trusted=yes] http://s/20250520T000000Z x main"
         );
-        assert_eq!(of_its_time("deb http://s/debian x main"), "deb http://s/debian x main");
+        assert_eq!(allow_expired_snapshot("deb http://s/debian x main"), "deb http://s/debian x main");
     }
 
     #[test]

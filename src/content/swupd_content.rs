@@ -70,7 +70,7 @@ pub fn swupd_request(
         bundles: content.bundles.clone(),
         skip_optional: swupd.skip_optional,
         trusted: match swupd.unsigned {
-            true => Trusted::Anybody,
+            true => Trusted::Unverified,
             false => swupd_trust(content.keyring.as_deref().map(Path::new))?,
         },
         state,
@@ -86,7 +86,7 @@ impl SwupdRequest {
         let mut bundles = bundles.clone();
         bundles.sort();
         // With verified signatures, every mirror provides the same tree, so the mirror is not part of the identity.
-        let mirror = (*trusted == Trusted::Anybody).then_some(content_url);
+        let mirror = (*trusted == Trusted::Unverified).then_some(content_url);
         let parts = ("swupd", RECIPE, version, format, bundles, skip_optional, trusted, mirror, self.epoch);
         serde_json::to_string(&parts).expect("a request is plain data")
     }

@@ -15,7 +15,7 @@ impl Tree {
     }
 
     /// Same as [`Tree::find`], but does not follow a symbolic link in the last component.
-    pub fn find_itself(&self, path: &str) -> Option<NodeId> {
+    pub fn find_nofollow(&self, path: &str) -> Option<NodeId> {
         self.walk(path.as_bytes(), false, MOST_LINKS)
     }
 
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(tree.find("/lib/absolute/a"), Some(direct));
         assert_eq!(tree.find("/lib/../../../usr/lib/modules/a"), Some(direct));
         assert_eq!(tree.find("/loop"), None);
-        assert_ne!(tree.find_itself("/lib"), tree.find("/lib"));
+        assert_ne!(tree.find_nofollow("/lib"), tree.find("/lib"));
         let paths: Vec<String> =
             tree.paths().into_iter().map(|(path, _)| String::from_utf8(path).unwrap()).collect();
         assert_eq!(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// A node that the filesystem cannot store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unholdable {
+pub struct UnsupportedNode {
     /// Path from the filesystem's root.
     pub path: String,
     /// The reason.
@@ -32,10 +32,15 @@ struct Limits {
 
 /// The first node that a filesystem of this type cannot store. `unit`: block size in bytes. `owner`: user and group of
 /// every file, for filesystems that do not store owners.
-pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tree) -> Option<Unholdable> {
+pub fn first_unsupported(
+    kind: FilesystemType,
+    unit: u64,
+    owner: (u32, u32),
+    tree: &Tree,
+) -> Option<UnsupportedNode> {
     if kind == FilesystemType::Vfat {
-        let found = fat::unholdable(&tree.nodes, unit, owner);
-        return found.map(|(path, problem)| Unholdable { path, problem });
+        let found = fat::first_unsupported(&tree.nodes, unit, owner);
+        return found.map(|(path, problem)| UnsupportedNode { path, problem });
     }
     let limits = limits(kind, unit)?;
     let mut names: BTreeMap<NodeId, u64> = BTreeMap::new();
@@ -43,10 +48,13 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
     while let Some((id, path)) = waiting.pop() {
         let node = &tree.nodes[id];
         if let Some(problem) = problem(kind, &limits, node, tree) {
-            return Some(Unholdable { path, problem });
+            return Some(UnsupportedNode { path, problem });
         }
         if path.len() >= PATH_MAX {
-            return Some(Unholdable { path, problem: format!("path is longer than {} bytes", PATH_MAX - 1) });
+            return Some(UnsupportedNode {
+                path,
+                problem: format!("path is longer than {} bytes", PATH_MAX - 1),
+            });
         }
         let Body::Directory(children) = &node.body else { continue };
         for (name, child) in children {
@@ -55,7 +63,7 @@ pub fn unholdable(kind: FilesystemType, unit: u64, owner: (u32, u32), tree: &Tre
             *count += 1;
             if *count > limits.names {
                 let problem = format!("{kind} supports at most {} hard links to a file", limits.names);
-                return Some(Unholdable { path, problem });
+                return Some(UnsupportedNode { path, problem });
             }
             if *count == 1 {
                 waiting.push((*child, path));
@@ -151,7 +159,7 @@ mod tests {
 
     fn check(kinds: &[FilesystemType], unit: u64, scan: &Scan, expect: Option<(&str, &str)>) {
         for kind in kinds {
-            let found = unholdable(*kind, unit, (0, 0), &scan.tree);
+            let found = first_unsupported(*kind, unit, (0, 0), &scan.tree);
             let found = found.as_ref().map(|found| (found.path.as_str(), found.problem.as_str()));
             assert_eq!(found, expect, "{kind}");
         }
@@ -187,7 +195,7 @@ mod tests {
         let Body::Directory(children) = &names.tree.nodes[ROOT].body else { panic!() };
         if children.len() > 32_000 {
             check(&[Ext4, Xfs, Btrfs], 4096, &names, None);
-            let found = unholdable(Ext2, 4096, (0, 0), &names.tree).unwrap();
+            let found = first_unsupported(Ext2, 4096, (0, 0), &names.tree).unwrap();
             assert_eq!(found.problem, "ext2 supports at most 32000 hard links to a file");
         }
         let directories = surveyed(|root| {

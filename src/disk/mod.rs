@@ -6,11 +6,11 @@
 
 pub mod btrfs;
 mod bytes;
+mod comparison;
 mod content;
 pub mod ext;
 pub mod fat;
 mod fill;
-mod held;
 mod limits;
 pub mod luks;
 mod opened;
@@ -32,7 +32,7 @@ fn judge(program: &str) -> std::process::Command {
 
 /// Whether the checker is installed. A missing checker skips the test visibly, and fails it where `CI` is set.
 #[cfg(test)]
-fn has_judge(program: &str) -> bool {
+fn has_checker(program: &str) -> bool {
     use std::io::Write;
     let there = crate::host::find_program(program).is_some();
     if !there {
@@ -43,10 +43,10 @@ fn has_judge(program: &str) -> bool {
 }
 
 pub use bytes::{first_difference, is_zero};
+pub use comparison::{Stores, compare, content_difference};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
-pub use held::{Keeps, compare, content_difference};
-pub use limits::{Unholdable, unholdable};
+pub use limits::{UnsupportedNode, first_unsupported};
 pub use opened::{Kind, Opened, detect};
 pub use packed::{Packed, Unpacked, unpack};
 pub use ranges::{merged, without};

@@ -165,12 +165,12 @@ impl<'a> Verity<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{has_judge, judge};
+    use crate::disk::{has_checker, judge};
     use proptest::prelude::*;
 
     /// Data, the hash tree as veritysetup writes it, and the root hash.
     fn made(blocks: usize, args: &[&str]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
-        if !has_judge("veritysetup") {
+        if !has_checker("veritysetup") {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

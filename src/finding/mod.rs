@@ -66,7 +66,7 @@ pub struct Finding<P> {
     pub fix: Option<Fix>,
 }
 
-/// At most this many errors are kept for one file, and as many warnings and notes. More would take long to print, and nobody reads them.
+/// At most this many errors are kept for one file, and as many warnings and notes. Longer lists take long to print.
 pub const MAX_FINDINGS: usize = 1000;
 
 /// Collects the findings of all rules.

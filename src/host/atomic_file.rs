@@ -6,7 +6,7 @@
 
 use super::Failure;
 use super::failure::Context;
-use super::interrupt::{forget_file, remove_on_interrupt};
+use super::interrupt::{remove_on_interrupt, unregister_file};
 use super::lock::{Lock, try_lock};
 use super::unnamed::link;
 use rustix::fs::{Mode, OFlags};
@@ -82,7 +82,7 @@ impl AtomicFile {
         if renamed.is_err() {
             let _ = std::fs::remove_file(&temporary);
         }
-        forget_file(&temporary);
+        unregister_file(&temporary);
         renamed?;
         if durability == Durability::Checked {
             return Ok(());
@@ -96,7 +96,7 @@ impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(path) = &self.named {
             let _ = std::fs::remove_file(path);
-            forget_file(path);
+            unregister_file(path);
         }
     }
 }

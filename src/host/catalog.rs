@@ -104,6 +104,7 @@ pub const CATALOG: &[Tool] = &[
     tool("slurmd", "slurmd", Need::Nightly, "nodes of a test cluster"),
     tool("sbatch", "slurm-client", Need::Nightly, "submits jobs to a test cluster"),
     tool("munged", "munge", Need::Nightly, "authentication in a test cluster"),
+    tool("mandoc", "mandoc", Need::Tests, "checks the manual pages"),
     tool("mcopy", "mtools", Need::Tests, "reads and modifies vfat filesystems"),
     tool("mkfs.erofs", "erofs-utils", Need::Tests, "EROFS filesystems for comparison"),
     tool("rpmbuild", "rpm", Need::Tests, "builds test packages"),

@@ -229,12 +229,12 @@ mod tests {
     fn all_causes_are_shown() {
         let full = std::io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
         let outer = Outer(full);
-        let line = "could not write at byte 7: No space left on device (os error 28)";
+        let line = "could not write at byte 7: No space left on device";
         assert_eq!(with_causes(&outer), line);
         let failure = Failure::new("could not write the image").caused_by(&outer);
         assert_eq!(
             failure.to_string(),
-            "could not write the image\n  could not write at byte 7\n  No space left on device (os error 28)"
+            "could not write the image\n  could not write at byte 7\n  No space left on device"
         );
     }
 }

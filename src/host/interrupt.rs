@@ -18,7 +18,7 @@ pub fn remove_on_interrupt(path: &Path) {
 }
 
 /// Unregisters a file that was renamed to its destination or removed.
-pub fn forget_file(path: &Path) {
+pub fn unregister_file(path: &Path) {
     NAMED.lock().unwrap_or_else(|e| e.into_inner()).retain(|p| p != path);
 }
 
@@ -62,7 +62,7 @@ impl Drop for Running {
 static LEFT: Mutex<Option<String>> = Mutex::new(None);
 
 /// Sets the description of what remains if a signal ends this process from now on, as a sentence fragment.
-pub fn leaves_when_interrupted(what: String) {
+pub fn set_interrupt_note(what: String) {
     *LEFT.lock().unwrap_or_else(|e| e.into_inner()) = Some(what);
 }
 

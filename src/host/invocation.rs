@@ -67,13 +67,13 @@ impl Invocation {
     }
 
     /// Kills it when this process ends for any reason. For long-running programs.
-    pub fn dying_with_us(mut self) -> Invocation {
+    pub fn kill_on_exit(mut self) -> Invocation {
         self.dies_with_us = true;
         self
     }
 
     /// Limits the size of its output, which may be unbounded for untrusted input.
-    pub fn keeping_at_most(mut self, bytes: usize) -> Invocation {
+    pub fn output_limit(mut self, bytes: usize) -> Invocation {
         self.most_output = bytes;
         self
     }

@@ -68,7 +68,7 @@ pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Opt
     });
     match denied {
         None => (jail_invocation(invocation, network), None),
-        Some(why) => (invocation.clone().dying_with_us(), Some(why.clone())),
+        Some(why) => (invocation.clone().kill_on_exit(), Some(why.clone())),
     }
 }
 

@@ -43,7 +43,7 @@ pub use catalog::{CATALOG, Need, Presence, Tool, check, is_at_least, package_of,
 pub use chroot::Chroot;
 pub use debug::debug_lines_to;
 pub use failure::{About, Blame, Context, Failure, FailureKind, Part, plain, visible, with_causes};
-pub use interrupt::{forget_file, install_handlers, leaves_when_interrupted, remove_on_interrupt};
+pub use interrupt::{install_handlers, remove_on_interrupt, set_interrupt_note, unregister_file};
 #[cfg(feature = "full")]
 pub use invocation::{Inherited, Invocation};
 #[cfg(feature = "full")]
@@ -56,20 +56,20 @@ pub use memory::available_memory;
 pub use names::Names;
 #[cfg(feature = "full")]
 pub use namespace::{
-    Worker, Workspace, end_leftovers, has_workspaces, subordinate_ranges, sweep_workspaces, try_namespaces,
-    workspace_from_stdin,
+    Worker, Workspace, has_workspaces, kill_other_processes, subordinate_ranges, sweep_workspaces,
+    try_namespaces, workspace_from_stdin,
 };
 #[cfg(feature = "full")]
 pub use packages::install_packages;
 #[cfg(feature = "full")]
 pub use process::{
-    Finished, find_program, keep_from_children, kept_from_children, run, run_bounded, run_fed, run_into,
-    run_reporting, run_to_its_end, search_path, spawn,
+    Finished, find_program, hidden_variables, hide_variable, run, run_any_status, run_bounded, run_reporting,
+    run_with_input, run_with_output, search_path, spawn,
 };
 pub use progress::{Event, Progress};
 #[cfg(feature = "full")]
 pub use run_error::{Run, RunError};
 #[cfg(feature = "full")]
-pub use subreaper::Orphans;
+pub use subreaper::Subreaper;
 #[cfg(feature = "full")]
 pub use unnamed::{inherited_name, name_of, scratch_directory};

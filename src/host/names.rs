@@ -1,7 +1,7 @@
 //! Temporary names for unnamed files, for programs that cannot read from a file descriptor.
 
 use super::failure::{Context, Failure};
-use super::interrupt::{forget_file, remove_on_interrupt};
+use super::interrupt::{remove_on_interrupt, unregister_file};
 use super::unnamed::link;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -52,7 +52,7 @@ impl Names {
 impl Drop for Names {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
-        forget_file(&self.directory);
+        unregister_file(&self.directory);
     }
 }
 

@@ -380,7 +380,7 @@ pub fn has_workspaces(directory: &Path) -> bool {
 
 /// Kills all other processes of this PID namespace and returns their number: processes left running by a hook could
 /// modify the tree while the image is created. Does nothing outside a separate PID namespace.
-pub fn end_leftovers() -> usize {
+pub fn kill_other_processes() -> usize {
     if rustix::process::getpid().as_raw_nonzero().get() != 1 {
         return 0;
     }
@@ -401,7 +401,7 @@ pub fn end_leftovers() -> usize {
 fn leave_disk() {
     if let Some((root, _lock)) = ON_DISK.lock().unwrap_or_else(|e| e.into_inner()).take() {
         // Ensures that nothing is written while the directory is removed.
-        end_leftovers();
+        kill_other_processes();
         for line in std::fs::read_to_string("/proc/mounts").unwrap_or_default().lines().rev() {
             if let Some(target) = line.split(' ').nth(1)
                 && Path::new(target).starts_with(&root)

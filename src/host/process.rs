@@ -60,18 +60,18 @@ pub fn run_reporting(invocation: &Invocation, line: &mut dyn FnMut(&str)) -> Res
 }
 
 /// Like [`run`], for programs whose exit code is not just success or failure.
-pub fn run_to_its_end(invocation: &Invocation) -> Result<Finished, RunError> {
+pub fn run_any_status(invocation: &Invocation) -> Result<Finished, RunError> {
     complete(invocation, Stdio::null(), Stdio::piped(), None, &mut |_| {}).map(|(finished, _)| finished)
 }
 
 /// Like [`run`], with a file as standard input.
-pub fn run_fed(invocation: &Invocation, input: File) -> Result<Finished, RunError> {
+pub fn run_with_input(invocation: &Invocation, input: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, input.into(), Stdio::piped(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
 
 /// Like [`run`], with standard output redirected to a file.
-pub fn run_into(invocation: &Invocation, output: File) -> Result<Finished, RunError> {
+pub fn run_with_output(invocation: &Invocation, output: File) -> Result<Finished, RunError> {
     let (finished, _) = complete(invocation, Stdio::null(), output.into(), None, &mut |_| {})?;
     judge(invocation, finished, None)
 }
@@ -244,7 +244,7 @@ fn forward(mut pipe: impl Read + Send + 'static, sender: SyncSender<Output>, wra
 static KEPT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Removes this variable from the environment of all programs started from now on.
-pub fn keep_from_children(name: &str) {
+pub fn hide_variable(name: &str) {
     let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     if !kept.iter().any(|known| known == name) {
         kept.push(name.to_owned());
@@ -252,7 +252,7 @@ pub fn keep_from_children(name: &str) {
 }
 
 /// Returns these variables, for starting ister itself again.
-pub fn kept_from_children() -> Vec<(String, OsString)> {
+pub fn hidden_variables() -> Vec<(String, OsString)> {
     let kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
     kept.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?))).collect()
 }
@@ -358,8 +358,7 @@ mod tests {
 
     #[test]
     fn output_is_limited() {
-        let invocation =
-            Invocation::new("sh").args(["-c", "head -c 100000 /dev/zero"]).keeping_at_most(70_000);
+        let invocation = Invocation::new("sh").args(["-c", "head -c 100000 /dev/zero"]).output_limit(70_000);
         assert_eq!(run(&invocation).unwrap().stdout.len(), 70_000);
     }
 

@@ -5,13 +5,13 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_
 
 /// Orphaned descendants become children of this process until this value is dropped. No other child processes may run
 /// meanwhile.
-pub struct Orphans(());
+pub struct Subreaper(());
 
-impl Orphans {
-    pub fn adopt() -> Orphans {
+impl Subreaper {
+    pub fn adopt() -> Subreaper {
         // If this fails, orphaned processes keep running, as without the subreaper attribute.
         let _ = set_child_subreaper(Some(getpid()));
-        Orphans(())
+        Subreaper(())
     }
 
     /// Kills all orphaned descendants and returns their number.
@@ -33,7 +33,7 @@ impl Orphans {
     }
 }
 
-impl Drop for Orphans {
+impl Drop for Subreaper {
     fn drop(&mut self) {
         let _ = set_child_subreaper(None);
     }

@@ -26,7 +26,7 @@ pub(super) enum MakeError {
         have: u64,
     },
     /// Something that the filesystem cannot store, detected only while writing it.
-    Unholdable(String),
+    UnsupportedNode(String),
     Mkfs(RunError),
     Other(Failure),
 }
@@ -52,7 +52,7 @@ impl MakeError {
                 Bytes(need),
                 Bytes(have)
             )),
-            MakeError::Unholdable(what) => Failure::new(what).of_template(),
+            MakeError::UnsupportedNode(what) => Failure::new(what).of_template(),
             MakeError::Mkfs(error) => error.into(),
             MakeError::Other(failure) => failure,
         }
@@ -67,7 +67,7 @@ impl MakeError {
                 let detail = format!("needs {}, capacity is {}", Bytes(need), Bytes(have));
                 space::does_not_fit(disk, partition, detail)
             }
-            MakeError::Unholdable(what) => Failure::new(what).of_template(),
+            MakeError::UnsupportedNode(what) => Failure::new(what).of_template(),
             MakeError::Mkfs(error) if TOO_SMALL.iter().any(|words| error.has_printed(words)) => {
                 space::does_not_fit(disk, partition, Failure::from(error).details.join("\n"))
             }
@@ -298,14 +298,14 @@ fn fill(
         FilesystemType::Xfs => {
             xfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
                 xfs::WriteError::Full { need, have } => MakeError::Full { need, have },
-                error @ xfs::WriteError::Node { .. } => MakeError::Unholdable(error.to_string()),
+                error @ xfs::WriteError::Node { .. } => MakeError::UnsupportedNode(error.to_string()),
                 error => Failure::new("could not fill the XFS filesystem").caused_by(&error).into(),
             })
         }
         _ => btrfs::fill(file, &scan, &Fill { epoch, seed: id }).map_err(|error| match error {
             btrfs::WriteError::Full { need, have } => MakeError::Full { need, have },
             error @ (btrfs::WriteError::Node { .. } | btrfs::WriteError::Attribute { .. }) => {
-                MakeError::Unholdable(error.to_string())
+                MakeError::UnsupportedNode(error.to_string())
             }
             error => Failure::new("could not fill the btrfs filesystem").caused_by(&error).into(),
         }),

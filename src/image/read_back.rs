@@ -1,7 +1,7 @@
 //! Reads every new filesystem back with ister's own readers and compares it with the tree. If they differ, no image
 //! is written.
 
-use crate::disk::{Keeps, Opened, Scan, Window, compare, content_difference, unholdable};
+use crate::disk::{Opened, Scan, Stores, Window, compare, content_difference, first_unsupported};
 use crate::host::{Failure, Part};
 use crate::plan::{Filesystem, Partition};
 use crate::template::FilesystemType;
@@ -16,7 +16,7 @@ pub(super) fn check(
     let unit = partition.space.as_ref().map_or(4096, |space| space.allocation_unit.0);
     // These are 0 in the build's user namespace.
     let caller = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    match unholdable(filesystem.kind, unit, caller, &scan.tree) {
+    match first_unsupported(filesystem.kind, unit, caller, &scan.tree) {
         Some(found) => Err(cannot_hold(disk, partition, &found.path, &found.problem)),
         None => Ok(()),
     }
@@ -44,7 +44,7 @@ pub(super) fn read_back(
     let opened = Opened::open(window).map_err(unreadable)?;
     let found = opened.tree().map_err(unreadable)?;
     let is_vfat = filesystem.kind == FilesystemType::Vfat;
-    let keeps = Keeps { owners: !is_vfat, case: !is_vfat, others: filesystem.keep };
+    let keeps = Stores { owners: !is_vfat, case: !is_vfat, others: filesystem.keep };
     let told = match compare(&scan.tree, &found, keeps) {
         Err(difference) => Some(difference),
         Ok(files) if is_vfat => content_difference(files, &scan.paths, &found, window).map_err(unreadable)?,

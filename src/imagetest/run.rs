@@ -6,7 +6,7 @@ use super::seed::write_seed;
 use super::steps::{Need, Place, Step, StepKind, VISITOR, build_step, steps};
 use super::update::fetch_newer_packages;
 use crate::boot::{Outcome, Verdict};
-use crate::host::{Context, Failure, Invocation, Progress, run_to_its_end};
+use crate::host::{Context, Failure, Invocation, Progress, run_any_status};
 use crate::plan::Plan;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -232,7 +232,7 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
         .arg(program)
         .args(&step.args)
         .arg("--quiet");
-    let finished = run_to_its_end(&command)?;
+    let finished = run_any_status(&command)?;
     let answer: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
     let printed: Vec<String> = finished.stderr.lines().map(str::to_owned).collect();
     let verdict = match step.kind {

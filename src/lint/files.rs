@@ -34,7 +34,7 @@ pub enum Wanted {
 }
 
 /// The host files that the rules need facts about: hooks, and `key` values that may be paths.
-pub fn wanted_files(template: &Template) -> Vec<(String, Wanted)> {
+pub fn referenced_files(template: &Template) -> Vec<(String, Wanted)> {
     let hooks = entries(&template.post_non_chroot).iter().map(|hook| (hook.value.clone(), Wanted::Program));
     let keys = template.users().iter().filter_map(|user| {
         let key = &user.key.as_ref()?.value;

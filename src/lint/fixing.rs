@@ -2,13 +2,13 @@
 
 use super::finding::{Finding, Level};
 use super::rules::SYNTAX;
-use super::run::Linted;
+use super::run::LintResult;
 use crate::template::{Edit, Encoding, SourceText, apply, resolve};
 
 /// The text after all fixes were applied, with its remaining findings.
 pub struct Fixed {
     pub source: SourceText,
-    pub linted: Linted,
+    pub linted: LintResult,
     /// The fixes that were applied, in that order.
     pub made: Vec<AppliedFix>,
 }
@@ -41,7 +41,7 @@ const MAX_ROUNDS: usize = 60;
 /// Applies all `wanted` fixes repeatedly until nothing changes. A fix that would introduce a new error is not applied.
 pub fn fix(
     source: &SourceText,
-    lint: &dyn Fn(&SourceText) -> Linted,
+    lint: &dyn Fn(&SourceText) -> LintResult,
     wanted: &dyn Fn(&Finding) -> bool,
 ) -> Fixed {
     let mut at = Fixed { linted: lint(source), source: source.clone(), made: Vec::new() };
@@ -49,10 +49,10 @@ pub fn fix(
         // Writing the text back would lose the characters that could not be decoded.
         return at;
     }
-    if at.linted.syntax_faults > 0 {
+    if at.linted.syntax_errors > 0 {
         // All syntax errors are fixed or none, because partly repaired JSON is harder to read than the original.
-        at = rounds(at, lint, wanted, |at| at.linted.syntax_faults > 0);
-        if at.linted.syntax_faults > 0 {
+        at = rounds(at, lint, wanted, |at| at.linted.syntax_errors > 0);
+        if at.linted.syntax_errors > 0 {
             return Fixed { linted: lint(source), source: source.clone(), made: Vec::new() };
         }
     }
@@ -62,7 +62,7 @@ pub fn fix(
 /// Applies fixes in rounds, while there are any and `go_on` returns true.
 fn rounds(
     mut at: Fixed,
-    lint: &dyn Fn(&SourceText) -> Linted,
+    lint: &dyn Fn(&SourceText) -> LintResult,
     wanted: &dyn Fn(&Finding) -> bool,
     go_on: impl Fn(&Fixed) -> bool,
 ) -> Fixed {
@@ -86,7 +86,7 @@ fn rounds(
 /// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be
 /// wrong for a partly parsed template.
 fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Group> {
-    let broken = at.linted.syntax_faults > 0;
+    let broken = at.linted.syntax_errors > 0;
     at.linted
         .findings
         .iter()
@@ -101,7 +101,7 @@ fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Group> {
 }
 
 /// Applies these edits, unless they change nothing or introduce a new error.
-fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
     let (text, made) = apply(at.source.text(), groups);
     let recoded = at.source.encoding() != Encoding::Utf8;
     if text == at.source.text() && !recoded {
@@ -110,7 +110,7 @@ fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -
     let source = at.source.with_text(text);
     let linted = lint(&source);
     // An inserted character can end up inside a string and fix nothing. Do not insert it again in each round.
-    let (before, after) = (at.linted.syntax_faults, linted.syntax_faults);
+    let (before, after) = (at.linted.syntax_errors, linted.syntax_errors);
     if before > 0 && after >= before && at.linted.dropped == 0 {
         return None;
     }
@@ -121,23 +121,23 @@ fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -
     Some(Fixed { source, linted, made: at.made.iter().cloned().chain(made).collect() })
 }
 
-fn one_by_one(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> Linted) -> Option<Fixed> {
+fn one_by_one(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
     // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The
     // limit is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))
 }
 
 /// Whether any rule reports more errors after the edits than before.
-fn brings_errors(before: &Linted, after: &Linted) -> bool {
+fn brings_errors(before: &LintResult, after: &LintResult) -> bool {
     if before.dropped > 0 {
         // Errors that were dropped before cannot be distinguished from new ones.
         return false;
     }
-    if before.syntax_faults > 0 {
+    if before.syntax_errors > 0 {
         // More of the text is parsed now, so existing problems can appear as additional errors.
         return false;
     }
-    let errors = |linted: &Linted| {
+    let errors = |linted: &LintResult| {
         let mut counts = std::collections::BTreeMap::new();
         for finding in linted.findings.iter().filter(|f| f.level == Level::Error) {
             *counts.entry(finding.rule).or_insert(0usize) += 1;

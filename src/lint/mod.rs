@@ -21,12 +21,12 @@ mod run;
 mod schema;
 
 pub use content::Content;
-pub use files::{FileFact, Files, Program, Wanted, wanted_files};
+pub use files::{FileFact, Files, Program, Wanted, referenced_files};
 pub use finding::{Check, Finding, Findings, Level, Rule};
 pub use fixing::{AppliedFix, Fixed, fix};
 pub use partitions::{Partition, Partitions};
 pub use rules::{
     DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,
 };
-pub use run::{Linted, lint};
+pub use run::{LintResult, lint};
 pub use schema::{KeyDoc, SCHEMA_TEXT, describe};

@@ -1,5 +1,6 @@
 //! The three partition sections of a template, joined by disk and partition number.
 
+use crate::finding::MAX_FINDINGS;
 use crate::plan::layout::Request;
 use crate::template::{
     Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionType, Place, Size, Span,
@@ -66,14 +67,17 @@ impl<'t> Partition<'t> {
     }
 }
 
+/// Similar names are looked up among at most this many disks.
+const MAX_COMPARED_DISKS: usize = 16;
+
 /// All partitions named in any section, ordered by disk and number.
 #[derive(Debug, Default)]
 pub struct Partitions<'t> {
     by_key: BTreeMap<(&'t str, u32), Partition<'t>>,
     /// At least one entry has no valid disk or number, so a partition without an entry may be the one it was meant for.
     incomplete: bool,
-    /// Filesystems and mount points on a disk that PartitionLayout does not have but has under a similar name.
-    misspelt: Vec<(&'t Place, &'t str)>,
+    /// Filesystems and mount points, by position, whose disk is in PartitionLayout only under a similar name.
+    misspelt: BTreeMap<usize, &'t str>,
 }
 
 impl<'t> Partitions<'t> {
@@ -84,15 +88,7 @@ impl<'t> Partitions<'t> {
                 partition.layout.get_or_insert(entry);
             }
         }
-        let mut disks: Vec<&str> = all.by_key.keys().map(|(disk, _)| *disk).collect();
-        disks.dedup();
-        let others = template.filesystems().iter().map(|entry| &entry.place);
-        for place in others.chain(template.mounts().iter().map(|entry| &entry.place)) {
-            let Some(disk) = place.disk.as_ref().filter(|disk| !disks.contains(&disk.value.as_str())) else {
-                continue;
-            };
-            all.misspelt.extend(nearest(disk, &disks).map(|meant| (place, meant)));
-        }
+        all.find_misspelt_disks(template);
         for entry in template.filesystems() {
             if let Some(partition) = all.entry(&entry.place) {
                 partition.filesystem.get_or_insert(entry);
@@ -104,6 +100,24 @@ impl<'t> Partitions<'t> {
             }
         }
         all
+    }
+
+    fn find_misspelt_disks(&mut self, template: &'t Template) {
+        let mut disks: Vec<&str> = self.by_key.keys().map(|(disk, _)| *disk).collect();
+        disks.dedup();
+        // Comparing names is slow, and a machine does not have many disks.
+        if disks.len() > MAX_COMPARED_DISKS {
+            return;
+        }
+        let filesystems = template.filesystems().iter().map(|entry| &entry.place);
+        let mounts = template.mounts().iter().map(|entry| &entry.place);
+        let named = filesystems.chain(mounts).filter_map(|place| Some((place, place.disk.as_ref()?)));
+        let unknown = named.filter(|(_, disk)| !disks.contains(&disk.value.as_str()));
+        for (place, disk) in unknown.take(MAX_FINDINGS) {
+            if let Some(meant) = nearest(disk, &disks) {
+                self.misspelt.insert(place.span.start, meant);
+            }
+        }
     }
 
     fn entry(&mut self, place: &'t Place) -> Option<&mut Partition<'t>> {
@@ -122,7 +136,7 @@ impl<'t> Partitions<'t> {
 
     /// The disk that an entry probably means, if its own is not in PartitionLayout.
     pub fn meant_disk(&self, place: &Place) -> Option<&'t str> {
-        self.misspelt.iter().find(|(misspelt, _)| misspelt.span == place.span).map(|(_, meant)| *meant)
+        self.misspelt.get(&place.span.start).copied()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Partition<'t>> {

@@ -13,21 +13,21 @@ use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText
 use std::collections::BTreeSet;
 
 /// A template and its findings, ordered by position.
-pub struct Linted {
+pub struct LintResult {
     pub template: Template,
     pub node: Node,
     pub findings: Vec<Finding>,
     /// The number of JSON syntax errors, including those that are not shown.
-    pub syntax_faults: usize,
+    pub syntax_errors: usize,
     /// The number of findings beyond [`MAX_FINDINGS`](crate::finding::MAX_FINDINGS).
     pub dropped: usize,
 }
 
-impl Linted {
+impl LintResult {
     /// Drops the syntax trees if no finding refers to them, so that linting many valid templates needs little memory.
-    pub fn light(self) -> Linted {
+    pub fn light(self) -> LintResult {
         if self.findings.is_empty() {
-            Linted { template: Template::default(), node: Node::empty(), ..self }
+            LintResult { template: Template::default(), node: Node::empty(), ..self }
         } else {
             self
         }
@@ -38,18 +38,18 @@ impl Linted {
     }
 }
 
-/// Parses and checks a template. `files` returns the facts about host files, see [`wanted_files`](super::wanted_files).
+/// Parses and checks a template. `files` returns the facts about host files, see [`referenced_files`](super::referenced_files).
 pub fn lint(
     source: &SourceText,
     definitions: &Definitions,
     files: impl FnOnce(&Template) -> Files,
-) -> Linted {
+) -> LintResult {
     let (template, node, faults) = parse(source);
     let files = files(&template);
     let partitions = Partitions::of(&template);
     let content = Content::of(&template, definitions);
     let mut found = Findings::new(usize::MAX);
-    let syntax_faults = faults.iter().filter(|fault| fault.kind == FaultKind::Syntax).count();
+    let syntax_errors = faults.iter().filter(|fault| fault.kind == FaultKind::Syntax).count();
     for fault in faults {
         report(fault, &mut found);
     }
@@ -73,7 +73,7 @@ pub fn lint(
     findings.sort_by(|a, b| {
         (a.place.start, a.place.end, a.level, a.rule).cmp(&(b.place.start, b.place.end, b.level, b.rule))
     });
-    Linted { template, node, findings, syntax_faults, dropped }
+    LintResult { template, node, findings, syntax_errors, dropped }
 }
 
 fn report(fault: Fault, found: &mut Findings) {

@@ -1,7 +1,7 @@
 //! Validation against the published JSON Schema, for problems that no rule reports.
 
 use super::finding::{Findings, Level, opening};
-use super::rules::SCHEMA;
+use super::rules::{MISSPELT_KEY, SCHEMA};
 use crate::template::{Node, Span, Value};
 use jsonschema::error::ValidationErrorKind;
 use std::sync::LazyLock;
@@ -48,7 +48,10 @@ pub(super) fn check(node: &Node, found: &mut Findings) {
             _ => errors()
                 .any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span),
         };
-        if reported {
+        // A key that is missing because it is misspelt.
+        let is_misspelt = matches!(error.kind(), ValidationErrorKind::Required { .. })
+            && found.list().iter().any(|f| f.rule == MISSPELT_KEY.name && at.span.contains(f.place));
+        if reported || is_misspelt {
             continue;
         }
         // The message contains neither the value nor an unknown key, since either may be a secret.

@@ -1,7 +1,7 @@
 //! An open file: its text and findings, and the conversion between protocol positions and offsets.
 
 use super::server::Knowledge;
-use crate::lint::{Linted, lint};
+use crate::lint::{LintResult, lint};
 use crate::template::{SourceText, Span, Value};
 use lsp_types::{Position, Range, TextDocumentContentChangeEvent, Uri};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Document {
     declared: bool,
     columns: Columns,
     source: SourceText,
-    linted: Linted,
+    linted: LintResult,
 }
 
 impl Document {
@@ -46,12 +46,12 @@ impl Document {
         self.source.text()
     }
 
-    pub(super) fn linted(&self) -> &Linted {
+    pub(super) fn linted(&self) -> &LintResult {
         &self.linted
     }
 
     /// Lints another text in place of this document.
-    pub(super) fn judge_text(&self, text: &SourceText, known: &Knowledge) -> Linted {
+    pub(super) fn judge_text(&self, text: &SourceText, known: &Knowledge) -> LintResult {
         judge(text, &self.uri, known)
     }
 
@@ -135,7 +135,7 @@ impl Document {
     }
 }
 
-fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> Linted {
+fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> LintResult {
     let directory = known.root.clone().or_else(|| path_of(uri)?.parent().map(Path::to_owned));
     lint(source, known.definitions, |template| (known.files)(template, directory.as_deref()))
 }

@@ -1,7 +1,7 @@
 //! The boot configuration: firmware, boot loader and kernel command line.
 
 use super::disks::ESP;
-use super::inputs::Refusal;
+use super::inputs::PlanError;
 use super::model::*;
 use crate::plan::command_line;
 use crate::plan::layout::SectorSize;
@@ -63,12 +63,12 @@ fn kernel_command_line(template: &Template, root: &Partition) -> String {
 }
 
 /// Rejects boot configurations that firmware or boot loaders do not support.
-pub(super) fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<Refusal>> {
+pub(super) fn check(template: &Template, disks: &[Disk], boot: Option<&Boot>) -> Result<(), Vec<PlanError>> {
     let Some(boot) = boot.filter(|boot| boot.firmware == Firmware::Bios) else { return Ok(()) };
     let disk = disks.iter().find(|disk| disk.name == boot.boot_partition.disk);
     if disk.is_some_and(|disk| disk.sector_size == SectorSize::B4096) {
         let span = template.legacy_bios.as_ref().map_or(template.span, |bios| bios.span);
-        return Err(vec![Refusal::new(
+        return Err(vec![PlanError::new(
             span,
             "BIOS cannot boot from a disk with 4096-byte sectors",
             "remove `LegacyBios` to boot with UEFI, or use 512-byte sectors",

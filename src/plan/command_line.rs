@@ -54,14 +54,14 @@ pub fn altered_by_grub(line: &str) -> Option<&str> {
 }
 
 /// An equivalent parameter that GRUB passes unchanged: `"name=some value"` for `name="some value"`.
-pub fn instead_for_grub(word: &str) -> Option<String> {
+pub fn equivalent_for_grub(word: &str) -> Option<String> {
     let bare = word.replace('"', "");
     let instead = if bare.contains(' ') { format!("\"{bare}\"") } else { bare };
     (word.matches('"').count().is_multiple_of(2) && argument(&instead).is_some()).then_some(instead)
 }
 
 /// Quotes a text as one word of GRUB's shell. Nothing is special between single quotes.
-pub fn quoted_for_grub(text: &str) -> String {
+pub fn quote_for_grub(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+:,./@%~".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -72,7 +72,7 @@ pub fn quoted_for_grub(text: &str) -> String {
 /// Arguments for GRUB's `linux` command. `None` if a parameter cannot be passed unchanged.
 pub fn for_grub(line: &str) -> Option<String> {
     let arguments: Option<Vec<String>> =
-        words(line).into_iter().map(|word| argument(word).map(quoted_for_grub)).collect();
+        words(line).into_iter().map(|word| argument(word).map(quote_for_grub)).collect();
     Some(arguments?.join(" "))
 }
 
@@ -165,16 +165,16 @@ mod tests {
         assert_eq!(words(r#" a  b="c  d" "e f" "#), ["a", r#"b="c  d""#, r#""e f""#]);
         assert_eq!(altered_by_grub(r#"rw dyndbg="file ata.c +p""#), Some(r#"dyndbg="file ata.c +p""#));
         assert_eq!(
-            instead_for_grub(r#"dyndbg="file ata.c +p""#).as_deref(),
+            equivalent_for_grub(r#"dyndbg="file ata.c +p""#).as_deref(),
             Some(r#""dyndbg=file ata.c +p""#)
         );
-        assert_eq!(instead_for_grub(r#"a="b""#).as_deref(), Some("a=b"));
-        assert_eq!(instead_for_grub("who=it's"), None);
+        assert_eq!(equivalent_for_grub(r#"a="b""#).as_deref(), Some("a=b"));
+        assert_eq!(equivalent_for_grub("who=it's"), None);
         let line = r#"rw memmap=64K$0x18690000 semi=a;b "dyndbg=file ata.c +p""#;
         assert_eq!(
             for_grub(line).as_deref(),
             Some("rw 'memmap=64K$0x18690000' 'semi=a;b' 'dyndbg=file ata.c +p'")
         );
-        assert_eq!(quoted_for_grub("Ada's Linux"), r"'Ada'\''s Linux'");
+        assert_eq!(quote_for_grub("Ada's Linux"), r"'Ada'\''s Linux'");
     }
 }

@@ -1,8 +1,8 @@
 //! The content to install: resolves bundle names to packages.
 
-use super::inputs::{Inputs, Origin, Refusal};
+use super::inputs::{Inputs, Origin, PlanError};
 use super::model::{Content, Loader};
-use crate::plan::bundle::not_a_package_name;
+use crate::plan::bundle::invalid_package_name;
 use crate::template::{BootMethod, ESP_OF_KERNEL_INSTALL, Format, SoftwareManager, Template, Version};
 
 /// Packages that do not exist in these releases, because their programs were part of the systemd package or did not
@@ -61,7 +61,7 @@ pub(super) fn content(
     template: &Template,
     inputs: &Inputs,
     method: Option<BootMethod>,
-) -> Result<Content, Vec<Refusal>> {
+) -> Result<Content, Vec<PlanError>> {
     let manager = template.manager().unwrap_or(SoftwareManager::Swupd);
     let release = match template.version.as_ref().map(|v| &v.value) {
         Some(Version::Name(name)) if manager == SoftwareManager::Apt && name == "latest" => {
@@ -80,13 +80,13 @@ pub(super) fn content(
             bundles.push("os-core".to_owned());
         }
         let resolved = inputs.definitions.resolve(bundles.iter().map(String::as_str));
-        let refusals: Vec<Refusal> = template
+        let refusals: Vec<PlanError> = template
             .bundles()
             .iter()
             .filter(|bundle| resolved.impossible.contains(&bundle.value))
             .filter_map(|bundle| {
-                let (message, help) = not_a_package_name(&bundle.value)?;
-                Some(Refusal { span: bundle.span, message, help: help.to_owned() })
+                let (message, help) = invalid_package_name(&bundle.value)?;
+                Some(PlanError { span: bundle.span, message, help: help.to_owned() })
             })
             .collect();
         if !refusals.is_empty() {

@@ -4,14 +4,14 @@ use super::boot::{self, boot};
 use super::content::content;
 use super::disks::disks;
 use super::identity::Identity;
-use super::inputs::{Inputs, Refusal};
+use super::inputs::{Inputs, PlanError};
 use super::model::*;
 use super::space;
 use super::system::system;
 use crate::template::*;
 
 /// Creates the plan of a template. The template must have no lint errors; they are not checked again.
-pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan, Secrets), Vec<Refusal>> {
+pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan, Secrets), Vec<PlanError>> {
     let identity = Identity::of(node, inputs.seed);
     let mut disks = disks(template, inputs, &identity)?;
     space::check_least(template, &disks)?;
@@ -38,19 +38,19 @@ pub fn decide(template: &Template, node: &Node, inputs: &Inputs) -> Result<(Plan
 }
 
 /// The content to fetch. It is needed before partition sizes can be decided.
-pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<Refusal>> {
+pub fn decide_content(template: &Template, inputs: &Inputs) -> Result<Content, Vec<PlanError>> {
     content(template, inputs, boot_method(template))
 }
 
 /// Rejects formats that cannot represent the disk.
-fn check_formats(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
+fn check_formats(template: &Template, disks: &[Disk]) -> Result<(), Vec<PlanError>> {
     let Some(disk) = disks.first() else { return Ok(()) };
-    let refusals: Vec<Refusal> = entries(&template.formats)
+    let refusals: Vec<PlanError> = entries(&template.formats)
         .iter()
         .filter_map(|entry| {
             let Named::Known(format) = entry.value else { return None };
             let problem = limits::of_format(format).refuse(disk.size, disk.sector_size.bytes())?;
-            Some(Refusal::new(
+            Some(PlanError::new(
                 entry.span,
                 problem,
                 "remove the format, or change the size or sector size of the disk",
@@ -101,7 +101,7 @@ mod tests {
     const KVM: &str = include_str!("../../vm-tests/kvm/template.json");
     const KVM_LEGACY: &str = include_str!("../../vm-tests/kvm-legacy/template.json");
 
-    fn plan(text: &str) -> Result<(Plan, Secrets), Vec<Refusal>> {
+    fn plan(text: &str) -> Result<(Plan, Secrets), Vec<PlanError>> {
         let (template, node, faults) = parse(&SourceText::new("t.json", text));
         assert_eq!(faults, []);
         let definitions = bundle::builtin();

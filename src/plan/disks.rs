@@ -1,7 +1,7 @@
 //! Plans the disks and their partitions: positions, types, identifiers and filesystems.
 
 use super::identity::Identity;
-use super::inputs::{Device, ExistingPartition, ExistingTable, Inputs, Refusal};
+use super::inputs::{Device, ExistingPartition, ExistingTable, Inputs, PlanError};
 use super::mkfs;
 use super::model::*;
 use super::space;
@@ -27,7 +27,7 @@ pub(super) fn disks(
     template: &Template,
     inputs: &Inputs,
     identity: &Identity,
-) -> Result<Vec<Disk>, Vec<Refusal>> {
+) -> Result<Vec<Disk>, Vec<PlanError>> {
     let mut names: Vec<&str> = Vec::new();
     for entry in template.layout() {
         let name = entry.place.disk.as_ref().map_or("", |d| d.value.as_str());
@@ -46,7 +46,7 @@ pub(super) fn disks(
     if refusals.is_empty() { Ok(disks) } else { Err(refusals) }
 }
 
-fn disk(template: &Template, name: &str, inputs: &Inputs, identity: &Identity) -> Result<Disk, Refusal> {
+fn disk(template: &Template, name: &str, inputs: &Inputs, identity: &Identity) -> Result<Disk, PlanError> {
     let work = Work { template, name, inputs, identity };
     if template.is_physical() { work.device() } else { work.image() }
 }
@@ -67,7 +67,7 @@ struct Placed<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn image(&self) -> Result<Disk, Refusal> {
+    fn image(&self) -> Result<Disk, PlanError> {
         let size = match &self.template.disk_size {
             Some(Spanned { value: Ok(Size::Exact(size)), .. }) => DiskSize::Exactly(*size),
             _ => DiskSize::Fit,
@@ -75,7 +75,7 @@ impl<'a> Work<'a> {
         let layout = layout::solve(&self.requests(size)?, size, self.inputs.sector_size)
             .map_err(|error| self.explain(error))?;
         let layout = match size {
-            DiskSize::Fit => self.for_google(layout)?,
+            DiskSize::Fit => self.is_gce_archive(layout)?,
             DiskSize::Exactly(_) => layout,
         };
         // ister.py created the image in the directory of this path. ister uses only the file name; `-o` sets the
@@ -85,7 +85,7 @@ impl<'a> Work<'a> {
     }
 
     /// Rounds the size up to whole GiB for Google Compute Engine, if the disk is as large as its partitions need.
-    fn for_google(&self, layout: Layout) -> Result<Layout, Refusal> {
+    fn is_gce_archive(&self, layout: Layout) -> Result<Layout, PlanError> {
         let size = Bytes(layout.sectors * layout.sector.bytes());
         if !self.template.publishes(Format::TarGz) || size.0.is_multiple_of(Bytes::GIB) {
             return Ok(layout);
@@ -95,9 +95,9 @@ impl<'a> Work<'a> {
             .map_err(|error| self.explain(error))
     }
 
-    fn device(&self) -> Result<Disk, Refusal> {
+    fn device(&self) -> Result<Disk, PlanError> {
         let device = self.inputs.devices.get(self.name).ok_or_else(|| {
-            Refusal::new(
+            PlanError::new(
                 self.span(),
                 format!("no disk /dev/{} on this machine", self.name),
                 "correct `disk` (`lsblk` lists all disks). To plan for another machine, give the disk size, for example --disk-size 8G",
@@ -113,9 +113,9 @@ impl<'a> Work<'a> {
     }
 
     /// Uses the existing partitions.
-    fn kept(&self, device: &Device) -> Result<Disk, Refusal> {
+    fn kept(&self, device: &Device) -> Result<Disk, PlanError> {
         let table = device.table.as_ref().ok_or_else(|| {
-            Refusal::new(
+            PlanError::new(
                 self.template.disabled_new_partitions.as_ref().map_or(self.span(), |kept| kept.span),
                 format!("/dev/{} has no valid GUID partition table to preserve", self.name),
                 "remove `DisabledNewPartitions` to write a new partition table, which erases the disk",
@@ -125,7 +125,7 @@ impl<'a> Work<'a> {
         for entry in self.entries() {
             let Some(number) = entry.place.partition.as_ref() else { continue };
             let existing = table.partitions.iter().find(|p| p.number == number.value).ok_or_else(|| {
-                Refusal::new(
+                PlanError::new(
                     number.span,
                     format!("/dev/{} has no partition {}", self.name, number.value),
                     "use the number of an existing partition, or remove `DisabledNewPartitions`",
@@ -148,12 +148,12 @@ impl<'a> Work<'a> {
         slot: &Slot,
         existing: &ExistingPartition,
         device: &Device,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), PlanError> {
         let have = slot.size(device.sector_size);
         if let Some(Spanned { value: Ok(Size::Exact(asked)), span }) = &entry.size
             && *asked > have
         {
-            return Err(Refusal::new(
+            return Err(PlanError::new(
                 *span,
                 format!(
                     "partition {} of /dev/{} has a size of {have}, expected at least {asked}",
@@ -168,7 +168,7 @@ impl<'a> Work<'a> {
             && existing.filesystem.as_deref() != Some(wanted.to_string().as_str())
         {
             let found = existing.filesystem.as_deref().unwrap_or("no known filesystem");
-            return Err(Refusal::new(
+            return Err(PlanError::new(
                 kind.span,
                 format!(
                     "partition {} of /dev/{} contains {found}, expected {wanted}",
@@ -209,7 +209,7 @@ impl<'a> Work<'a> {
         let Placed { slot, existing } = placed;
         let number = slot.number;
         let mount = self.mount(number);
-        let bios = self.template.boots_by_bios();
+        let bios = self.template.uses_bios();
         let esp = boot_method(self.template).and_then(|method| method.esp);
         let kind = self
             .entries()
@@ -289,7 +289,7 @@ impl<'a> Work<'a> {
 
     /// The layout requests. A last partition with `rest` on a disk of unknown size gets the size that its content
     /// needs.
-    fn requests(&self, disk: DiskSize) -> Result<Vec<Request>, Refusal> {
+    fn requests(&self, disk: DiskSize) -> Result<Vec<Request>, PlanError> {
         let mut requests = Vec::new();
         for entry in self.entries() {
             let (Some(number), Some(size)) = (&entry.place.partition, &entry.size) else { continue };
@@ -297,7 +297,7 @@ impl<'a> Work<'a> {
             let size = match (asked, disk, self.inputs.footprint) {
                 (Size::Rest, DiskSize::Fit, Some(footprint)) => {
                     let mount = self.mount(number.value);
-                    Size::Exact(space::least_size(
+                    Size::Exact(space::minimum_size(
                         &space::Wanted {
                             filesystem: self.filesystem(number.value),
                             sector: self.inputs.sector_size,
@@ -372,7 +372,7 @@ impl<'a> Work<'a> {
         named.unwrap_or(self.template.span)
     }
 
-    fn explain(&self, error: LayoutError) -> Refusal {
+    fn explain(&self, error: LayoutError) -> PlanError {
         let number = match error {
             LayoutError::RestOfUnknown(n) | LayoutError::Overflow(n) | LayoutError::Duplicate(n) => Some(n),
             LayoutError::RestNotLast { number, .. } | LayoutError::NoRest { number, .. } => Some(number),
@@ -399,7 +399,7 @@ impl<'a> Work<'a> {
             _ => "correct the numbers and sizes of the partitions",
         };
         let message = if physical { format!("/dev/{}: {error}", self.name) } else { error.to_string() };
-        Refusal::new(span, message, help)
+        PlanError::new(span, message, help)
     }
 }
 

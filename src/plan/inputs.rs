@@ -12,7 +12,7 @@ pub struct Inputs<'a> {
     /// Where content comes from.
     pub origin: Origin,
     /// File names of the templates whose content is embedded in the image (`--carry`).
-    pub carried: Vec<String>,
+    pub embedded: Vec<String>,
     /// Texts of the files that `key` refers to, by path.
     pub key_files: BTreeMap<String, String>,
     /// The sector size of image files. Devices have their own.
@@ -31,7 +31,7 @@ impl<'a> Inputs<'a> {
         Inputs {
             definitions,
             origin: Origin::default(),
-            carried: Vec::new(),
+            embedded: Vec::new(),
             key_files: BTreeMap::new(),
             sector_size: SectorSize::B512,
             seed: None,
@@ -114,14 +114,14 @@ pub enum ItemKind {
 
 /// An error in a valid template that cannot be built: the position, the problem and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PlanError {
     pub span: Span,
     pub message: String,
     pub help: String,
 }
 
-impl Refusal {
-    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Refusal {
-        Refusal { span, message: message.into(), help: help.into() }
+impl PlanError {
+    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> PlanError {
+        PlanError { span, message: message.into(), help: help.into() }
     }
 }

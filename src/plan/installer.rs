@@ -28,14 +28,14 @@ StandardError=journal+console
 TimeoutStartSec=infinity
 ";
 
-/// Adds the files of an installer. `carried` are the file names of the embedded templates; the first is the default.
-pub(super) fn installer(carried: &[String], system: &mut System) {
-    let Some(first) = carried.first() else { return };
+/// Adds the files of an installer. `embedded` are the file names of the embedded templates; the first is the default.
+pub(super) fn installer(embedded: &[String], system: &mut System) {
+    let Some(first) = embedded.first() else { return };
     system.files.insert(format!("/etc/systemd/system/{UNIT}"), UNIT_TEXT.to_owned());
     system.links.insert(
         format!("/etc/systemd/system/multi-user.target.wants/{UNIT}"),
         format!("/etc/systemd/system/{UNIT}"),
     );
     system.files.insert(format!("{TEMPLATES}/ister.conf"), format!("template=file://{TEMPLATES}/{first}\n"));
-    system.installer = Some(Installer { templates: carried.to_vec() });
+    system.installer = Some(Installer { templates: embedded.to_vec() });
 }

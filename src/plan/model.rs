@@ -51,7 +51,7 @@ impl Published {
     }
 
     /// Whether it is created from the root filesystem instead of the disk.
-    pub fn is_of_tree(&self) -> bool {
+    pub fn is_from_tree(&self) -> bool {
         matches!(self.format, Format::Tar | Format::TarXz | Format::Oci | Format::Pxe | Format::Iso)
     }
 }

@@ -4,8 +4,8 @@
 //! the hooks and before anything is written. The forecast is conservative: a filesystem never has less capacity than
 //! forecast, and the known files never take more.
 
-use super::capacity::{Capacity, CapacityRequest, capacity, least_size as least_of};
-use super::inputs::{Footprint, Item, ItemKind, Refusal};
+use super::capacity::{Capacity, CapacityRequest, capacity, minimum_size as least_of};
+use super::inputs::{Footprint, Item, ItemKind, PlanError};
 use super::model::*;
 use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
@@ -29,7 +29,7 @@ pub(super) fn empty(
 }
 
 /// Rejects partitions below the minimum size of their filesystem.
-pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<Refusal>> {
+pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec<PlanError>> {
     let mut refusals = Vec::new();
     for (disk, partition) in disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))) {
         let Some(filesystem) = partition.filesystem.as_ref().filter(|f| !f.keep) else { continue };
@@ -44,7 +44,7 @@ pub(super) fn check_least(template: &Template, disks: &[Disk]) -> Result<(), Vec
         if partition.size.0 < least.0 + around.0 {
             let layout = template.layout().iter().find(|e| is_at(&e.place, &disk.name, partition.number));
             let span = layout.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
-            refusals.push(Refusal::new(
+            refusals.push(PlanError::new(
                 span,
                 format!("{} of {} is too small for {}", partition.title(), partition.size, filesystem.kind),
                 format!("make it {} or larger", Bytes(least.0 + around.0)),
@@ -76,7 +76,7 @@ pub(super) fn fill(
     disks: &mut [Disk],
     boot: Option<&Boot>,
     footprint: &Footprint,
-) -> Result<(), Vec<Refusal>> {
+) -> Result<(), Vec<PlanError>> {
     let mounts: Vec<String> =
         disks.iter().flat_map(|d| &d.partitions).filter_map(|p| p.mount.clone()).collect();
     let mounts: Vec<&str> = mounts.iter().map(String::as_str).collect();
@@ -118,7 +118,7 @@ fn does_not_fit(
     space: &Space,
     wanted: &Wanted,
     footprint: &Footprint,
-) -> Refusal {
+) -> PlanError {
     let kind = partition.filesystem.as_ref().map_or(FilesystemType::Ext4, |f| f.kind);
     let entry = template.layout().iter().find(|e| is_at(&e.place, disk, partition.number));
     let span = entry.and_then(|e| e.size.as_ref()).map_or(template.span, |size| size.span);
@@ -126,10 +126,13 @@ fn does_not_fit(
     let help = match entry.and_then(|e| e.size.as_ref()).map(|size| &size.value) {
         Some(Ok(Size::Rest)) => "increase the disk size, or remove bundles".to_owned(),
         _ => {
-            format!("make it {}M or larger, or remove bundles", least_size(wanted, footprint).0 / Bytes::MIB)
+            format!(
+                "make it {}M or larger, or remove bundles",
+                minimum_size(wanted, footprint).0 / Bytes::MIB
+            )
         }
     };
-    Refusal::new(span, format!("the content does not fit into {}: {detail}", partition.title()), help)
+    PlanError::new(span, format!("the content does not fit into {}: {detail}", partition.title()), help)
 }
 
 /// A partition whose size is to be computed.
@@ -145,7 +148,7 @@ pub(super) struct Wanted<'a> {
 const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
 
 /// The partition size for its content and headroom, which is a quarter of the content and at least 256 MiB.
-pub(super) fn least_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
+pub(super) fn minimum_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
     let encrypted = wanted.filesystem.is_some_and(|f| f.encryption.is_some());
     let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
     let kind = wanted.filesystem.and_then(|f| f.kind.as_ref()?.known()).unwrap_or(FilesystemType::Ext4);

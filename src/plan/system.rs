@@ -5,9 +5,9 @@ use super::inputs::Inputs;
 use super::installer::installer;
 use super::model::*;
 use super::unit;
-use crate::template::ssh_key::without_mark;
+use crate::template::ssh_key::strip_byte_order_mark;
 use crate::template::{
-    ESP_AS_BOOT, FilesystemType, SecretSource, SoftwareManager, Spanned, StaticIp, Template, shown_url,
+    ESP_AS_BOOT, FilesystemType, SecretSource, SoftwareManager, Spanned, StaticIp, Template, display_url,
 };
 
 pub(super) fn system(
@@ -44,7 +44,7 @@ pub(super) fn system(
             password,
             ssh_key: user.key.as_ref().map(|key| {
                 let text = inputs.key_files.get(&key.value).unwrap_or(&key.value);
-                without_mark(text).trim().to_owned()
+                strip_byte_order_mark(text).trim().to_owned()
             }),
         });
     }
@@ -77,8 +77,8 @@ pub(super) fn system(
         system.mirror = text(&template.mirror_url);
     }
     secrets.cloud_init_service = text(&template.cloud_init_service);
-    system.cloud_init_service = secrets.cloud_init_service.as_deref().map(shown_url);
-    installer(&inputs.carried, &mut system);
+    system.cloud_init_service = secrets.cloud_init_service.as_deref().map(display_url);
+    installer(&inputs.embedded, &mut system);
     if let Some(boot) = boot {
         system.files.insert("/etc/kernel/cmdline".to_owned(), format!("{}\n", boot.kernel_command_line));
     }

@@ -1,13 +1,13 @@
 //! Rejects templates that this version cannot build.
 
-use super::inputs::Refusal;
+use super::inputs::PlanError;
 use crate::template::{Format, Named, SoftwareManager, Span, Template, boot_method};
 
 /// Features of a valid template that this version cannot build.
-pub fn unsupported(template: &Template) -> Vec<Refusal> {
+pub fn unsupported(template: &Template) -> Vec<PlanError> {
     let mut refusals = Vec::new();
     let mut refuse = |span: Span, message: &str, help: &str| {
-        refusals.push(Refusal { span, message: message.to_owned(), help: help.to_owned() });
+        refusals.push(PlanError { span, message: message.to_owned(), help: help.to_owned() });
     };
     let keeps = template.disabled_new_partitions.as_ref().is_some_and(|kept| kept.value);
     for entry in template.filesystems() {

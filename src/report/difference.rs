@@ -27,12 +27,12 @@ pub fn differences_human<'d>(
 pub fn differences_grouped(a: &str, b: &str, differences: &[Difference]) -> String {
     let groups = grouped(differences);
     let mut out = String::new();
-    let changed = groups.iter().filter(|(group, _)| !group.is_always_different());
+    let changed = groups.iter().filter(|(group, _)| !group.differs_in_every_build());
     if changed.clone().next().is_none() {
         out.push_str("no changes except those that differ in every build\n\n");
     }
     for (group, list) in &groups {
-        let always = if group.is_always_different() { ", differ in every build" } else { "" };
+        let always = if group.differs_in_every_build() { ", differ in every build" } else { "" };
         out.push_str(&format!("== {group} ({}{always})\n", list.len()));
         match group {
             Group::Packages => {
@@ -110,10 +110,10 @@ pub fn differences_html(a: &str, b: &str, differences: &[Difference]) -> String 
                 h1 { (a) " and " (b) }
                 @if differences.is_empty() { p { "The images are identical." } }
                 @for (group, list) in grouped(differences) {
-                    details open[!group.is_always_different()] {
+                    details open[!group.differs_in_every_build()] {
                         summary {
                             (group.to_string()) " (" (list.len()) ")"
-                            @if group.is_always_different() { ", differ in every build" }
+                            @if group.differs_in_every_build() { ", differ in every build" }
                         }
                         (table(&list))
                     }

@@ -38,7 +38,7 @@ pub use explain::{explain, rule_names, rule_text, rules_markdown, rules_output, 
 #[cfg(test)]
 pub(crate) use findings::LintOutput;
 pub use findings::{
-    Checked, CheckedTemplates, Report, concise, findings_human, github, refusals_human, sarif, statistics,
+    Checked, CheckedTemplates, Report, concise, findings_human, github, plan_errors_human, sarif, statistics,
 };
 #[cfg(feature = "full")]
 pub(crate) use image_tests::image_tests_junit;

@@ -52,7 +52,7 @@ pub fn boot_method(template: &Template) -> Option<BootMethod> {
     let mounted =
         |path: &str| template.mounts().iter().find(|m| m.mount.as_ref().is_some_and(|at| at.value == path));
     let root = mounted("/")?;
-    if template.boots_by_bios() {
+    if template.uses_bios() {
         return Some(BootMethod { loader: Loader::Grub, esp: None });
     }
     let esp = mounted(ESP_AS_BOOT)?;

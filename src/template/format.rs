@@ -3,7 +3,7 @@
 //! Only white space changes; key order, numbers and escapes are preserved. Each level is indented by four spaces.
 //! Entries of a section are on one line each if they fit, so that partitions look like a table.
 
-use super::json::{SyntaxFault, read};
+use super::json::{JsonSyntaxError, read};
 use super::node::{Member, Node, Value};
 use super::text::Span;
 
@@ -12,7 +12,7 @@ const WIDTH: usize = 100;
 const INDENT: usize = 4;
 
 /// Formats a template. Returns an error if the text is not valid JSON.
-pub fn format(text: &str) -> Result<String, Vec<SyntaxFault>> {
+pub fn format(text: &str) -> Result<String, Vec<JsonSyntaxError>> {
     let (root, faults) = read(text);
     if !faults.is_empty() {
         return Err(faults);

@@ -69,7 +69,7 @@ impl Configuration {
 }
 
 /// A URL for display, without user name, password and query, which may be secret.
-pub fn shown_url(url: &str) -> String {
+pub fn display_url(url: &str) -> String {
     let text = url.split_once('?').map_or(url, |(before, _)| before);
     // Not a URL, or it only looks like one: `user:password@host` parses as a scheme and a path.
     let Some(mut url) = url::Url::parse(url).ok().filter(|url| !url.cannot_be_a_base()) else {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn secrets_in_urls_are_not_shown() {
-        assert_eq!(shown_url("http://u:secret@h/p?token=secret#secret"), "http://h/p?…");
-        assert_eq!(shown_url("no url?secret"), "no url");
+        assert_eq!(display_url("http://u:secret@h/p?token=secret#secret"), "http://h/p?…");
+        assert_eq!(display_url("no url?secret"), "no url");
     }
 }

@@ -4,7 +4,7 @@
 //! The keys and their meaning are those of ister.py; README.md lists the additions.
 
 use super::text::Span;
-use super::units::{Size, SizeFault};
+use super::units::{Size, SizeError};
 use std::fmt;
 use std::ops::Deref;
 
@@ -164,7 +164,7 @@ pub struct Template {
     pub post_chroot_shell: Section<Spanned<String>>,
     pub cloud_init_service: Option<Spanned<String>>,
     pub disabled_new_partitions: Option<Spanned<bool>>,
-    pub disk_size: Option<Spanned<Result<Size, SizeFault>>>,
+    pub disk_size: Option<Spanned<Result<Size, SizeError>>>,
     pub formats: Section<Spanned<Named<Format>>>,
     pub allowances: Vec<Allowance>,
     /// All keys, including those with invalid values.
@@ -197,7 +197,7 @@ impl Place {
 #[derive(Clone, Debug)]
 pub struct LayoutEntry {
     pub place: Place,
-    pub size: Option<Spanned<Result<Size, SizeFault>>>,
+    pub size: Option<Spanned<Result<Size, SizeError>>>,
     pub kind: Option<Spanned<Named<PartitionType>>>,
 }
 
@@ -319,7 +319,7 @@ impl Template {
         self.layout().iter().all(|e| e.kind.as_ref().and_then(|k| k.known()).is_some())
     }
 
-    pub fn boots_by_bios(&self) -> bool {
+    pub fn uses_bios(&self) -> bool {
         self.legacy_bios.as_ref().is_some_and(|b| b.value)
     }
 

@@ -18,7 +18,7 @@ pub enum Value {
     String(String),
     Array(Vec<Node>),
     Object(Vec<Member>),
-    /// An invalid value; a [`SyntaxFault`] has the reason.
+    /// An invalid value; a [`JsonSyntaxError`] has the reason.
     Broken,
 }
 

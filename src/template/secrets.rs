@@ -5,7 +5,7 @@ use super::text::{SourceText, Span};
 
 /// Masks passwords, passphrases, and the user names and passwords of URLs. All offsets and columns stay the same.
 /// Secrets are detected by their keys, with tolerance for misspelt keys and invalid templates.
-pub fn without_secrets(source: &SourceText, root: &Node) -> SourceText {
+pub fn mask_secrets(source: &SourceText, root: &Node) -> SourceText {
     let secrets = secret_places(source.text(), root);
     if secrets.is_empty() {
         return source.clone();
@@ -145,7 +145,7 @@ mod tests {
     use crate::template::read_json;
 
     fn shown(text: &str) -> String {
-        without_secrets(&SourceText::new("t.json", text), &read_json(text).0).text().to_owned()
+        mask_secrets(&SourceText::new("t.json", text), &read_json(text).0).text().to_owned()
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct AuthorizedKey {
 
 /// Parses all keys in a text, with an error for each invalid line. A byte order mark is ignored.
 pub fn authorized_keys(text: &str) -> Vec<Result<AuthorizedKey, String>> {
-    let lines = without_mark(text).lines().enumerate();
+    let lines = strip_byte_order_mark(text).lines().enumerate();
     lines
         .map(|(index, line)| (index + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
@@ -53,7 +53,7 @@ pub fn authorized_keys(text: &str) -> Vec<Result<AuthorizedKey, String>> {
 }
 
 /// Removes a byte order mark.
-pub fn without_mark(text: &str) -> &str {
+pub fn strip_byte_order_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 

@@ -60,7 +60,7 @@ pub enum Size {
 
 /// Why a size is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SizeFault {
+pub enum SizeError {
     #[error("missing unit in size `{0}`: expected M (MiB), G (GiB) or T (TiB) after the number")]
     NoUnit(String),
     #[error("invalid size `{0}`: expected an integer followed by M, G or T")]
@@ -73,29 +73,29 @@ pub enum SizeFault {
 
 impl Size {
     /// Parses `size` and `DiskSize`: an integer followed by M, G or T (MiB, GiB, TiB), or `rest`.
-    pub fn parse(text: &str) -> Result<Size, SizeFault> {
+    pub fn parse(text: &str) -> Result<Size, SizeError> {
         if text == "rest" {
             return Ok(Size::Rest);
         }
-        let fault = |kind: fn(String) -> SizeFault| Err(kind(text.to_owned()));
+        let fault = |kind: fn(String) -> SizeError| Err(kind(text.to_owned()));
         let Some((number, unit)) = [('M', Bytes::MIB), ('G', Bytes::GIB), ('T', Bytes::TIB)]
             .iter()
             .find_map(|&(letter, unit)| Some((text.strip_suffix(letter)?, unit)))
         else {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            return fault(if digits { SizeFault::NoUnit } else { SizeFault::NotAnInteger });
+            return fault(if digits { SizeError::NoUnit } else { SizeError::NotAnInteger });
         };
         let negative = number.starts_with('-');
         let digits = number.strip_prefix('-').unwrap_or(number);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return fault(SizeFault::NotAnInteger);
+            return fault(SizeError::NotAnInteger);
         }
         if negative || digits.bytes().all(|b| b == b'0') {
-            return fault(SizeFault::NotPositive);
+            return fault(SizeError::NotPositive);
         }
         match digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|n| *n <= LARGEST_FILE) {
             Some(bytes) => Ok(Size::Exact(Bytes(bytes))),
-            None => fault(SizeFault::TooLarge),
+            None => fault(SizeError::TooLarge),
         }
     }
 }
@@ -124,14 +124,14 @@ mod tests {
     #[test]
     fn invalid_sizes_are_reported() {
         let fault = |text: &str| Size::parse(text).unwrap_err();
-        assert_eq!(fault("512"), SizeFault::NoUnit("512".into()));
+        assert_eq!(fault("512"), SizeError::NoUnit("512".into()));
         for text in ["", "M", "1.5G", "8g", "G8", "+8G", "8 G", "--8G", "rest "] {
-            assert_eq!(fault(text), SizeFault::NotAnInteger(text.into()));
+            assert_eq!(fault(text), SizeError::NotAnInteger(text.into()));
         }
-        assert_eq!(fault("0M"), SizeFault::NotPositive("0M".into()));
-        assert_eq!(fault("-8G"), SizeFault::NotPositive("-8G".into()));
-        assert_eq!(fault("16777216T"), SizeFault::TooLarge("16777216T".into()));
-        assert_eq!(fault("99999999999999999999M"), SizeFault::TooLarge("99999999999999999999M".into()));
+        assert_eq!(fault("0M"), SizeError::NotPositive("0M".into()));
+        assert_eq!(fault("-8G"), SizeError::NotPositive("-8G".into()));
+        assert_eq!(fault("16777216T"), SizeError::TooLarge("16777216T".into()));
+        assert_eq!(fault("99999999999999999999M"), SizeError::TooLarge("99999999999999999999M".into()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::disk::Kind;
 use crate::image::format::ImageFormat;
 use crate::plan;
 use crate::plan::layout::SectorSize;
-use crate::plan::layout::gpt::{Entry, Header, HeaderFault, MbrFault};
+use crate::plan::layout::gpt::{Entry, Header, HeaderError, MbrError};
 use crate::plan::layout::mbr::Mbr;
 use crate::template::Bytes;
 
@@ -17,7 +17,7 @@ pub struct Facts {
     /// For a VHD with two contradicting sizes: the size field, and the size by its cylinders, in bytes.
     pub ambiguous_size: Option<(u64, u64)>,
     /// The image is a tar archive with `disk.raw`, as Google Compute Engine imports it.
-    pub for_google: bool,
+    pub is_gce_archive: bool,
     /// Size of the disk in the guest, in bytes.
     pub size: u64,
     pub sector: SectorSize,
@@ -94,14 +94,14 @@ impl Facts {
 
 /// One copy of the GPT.
 pub struct TableCopy {
-    pub header: Result<Header, HeaderFault>,
+    pub header: Result<Header, HeaderError>,
     /// CRC32 computed from the entry array; `None` if it could not be read.
     pub array_crc: Option<u32>,
     pub entries: Vec<Entry>,
 }
 
 pub struct TableFacts {
-    pub mbr: Result<(), MbrFault>,
+    pub mbr: Result<(), MbrError>,
     /// The partitions of the MBR, if there are any.
     pub records: Option<Mbr>,
     pub primary: TableCopy,

@@ -38,6 +38,6 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
 }
 
 /// Whether the fsck program can check a filesystem at an offset in a file.
-pub(super) fn knows_offset(kind: Kind) -> bool {
+pub(super) fn supports_offset(kind: Kind) -> bool {
     kind == Kind::Ext
 }

@@ -20,7 +20,7 @@ pub enum Role {
 
 /// Why a program cannot run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgramFault {
+pub struct ProgramError {
     pub role: Role,
     pub path: String,
     /// Starts in lower case, without a full stop.
@@ -53,7 +53,7 @@ pub(super) fn faults<'w>(
     init: Option<&str>,
     packages: &PackageFiles,
     window: impl Fn(u32) -> Option<Window<'w>>,
-) -> Result<Vec<ProgramFault>, ReadError> {
+) -> Result<Vec<ProgramError>, ReadError> {
     let paths =
         system.tree.paths().into_iter().map(|(path, id)| (id, String::from_utf8_lossy(&path).into_owned()));
     let mut look = Look {
@@ -66,7 +66,7 @@ pub(super) fn faults<'w>(
         faults: Vec::new(),
     };
     let named = init.filter(|path| path.starts_with('/'));
-    let there = INITS.iter().copied().find(|path| system.tree.find_itself(path).is_some());
+    let there = INITS.iter().copied().find(|path| system.tree.find_nofollow(path).is_some());
     look.program(Role::Init, named.or(there).unwrap_or(INITS[0]), 0)?;
     let runs = |program: &str| {
         GETTYS.iter().any(|unit| system.text(unit).is_some_and(|text| text.contains(program)))
@@ -76,7 +76,7 @@ pub(super) fn faults<'w>(
             look.program(Role::Login, path, 0)?;
         }
     }
-    if system.tree.find_itself("/bin/sh").is_some() {
+    if system.tree.find_nofollow("/bin/sh").is_some() {
         look.program(Role::Shell, "/bin/sh", 0)?;
     }
     Ok(look.faults)
@@ -91,24 +91,24 @@ struct Look<'s, F> {
     seen: BTreeSet<NodeId>,
     /// Names of libraries that are already loaded.
     loaded: BTreeSet<String>,
-    faults: Vec<ProgramFault>,
+    faults: Vec<ProgramError>,
 }
 
 impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
     fn fault(&mut self, role: Role, path: &str, message: String) {
-        self.faults.push(ProgramFault { role, path: path.to_owned(), message, is_checksum: false });
+        self.faults.push(ProgramError { role, path: path.to_owned(), message, is_checksum: false });
     }
 
     /// Checks a program. `depth` is the number of scripts whose interpreters led to it.
     fn program(&mut self, role: Role, path: &str, depth: usize) -> Result<(), ReadError> {
         let Some(id) = self.system.tree.find(path) else {
-            let message = match self.system.tree.find_itself(path).map(|id| &self.system.tree.nodes[id].body)
-            {
-                Some(Body::Link(target)) => {
-                    format!("{path} is a dangling symbolic link to {}", String::from_utf8_lossy(target))
-                }
-                _ => format!("{path} is missing"),
-            };
+            let message =
+                match self.system.tree.find_nofollow(path).map(|id| &self.system.tree.nodes[id].body) {
+                    Some(Body::Link(target)) => {
+                        format!("{path} is a dangling symbolic link to {}", String::from_utf8_lossy(target))
+                    }
+                    _ => format!("{path} is missing"),
+                };
             self.fault(role, path, message);
             return Ok(());
         };
@@ -157,7 +157,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
                 let real = self.paths.get(&id).map_or(path, String::as_str);
                 if let Some((false, digest)) = self.packages.check(real, node, &bytes) {
                     let message = format!("{path} differs from its package: {digest} checksum mismatch");
-                    self.faults.push(ProgramFault {
+                    self.faults.push(ProgramError {
                         role,
                         path: path.to_owned(),
                         message,

@@ -1,6 +1,6 @@
 //! The installed system: the trees of its partitions, mounted into each other as they are at run time.
 
-use super::programs::ProgramFault;
+use super::programs::ProgramError;
 use crate::disk::{Body, Node, NodeId, ROOT, ReadError, Tree, Window, read_file};
 use std::collections::BTreeMap;
 
@@ -43,7 +43,7 @@ pub struct System {
     /// Strings that identify the build host, such as its paths and host name.
     pub host_marks: Vec<String>,
     /// Problems of the programs that run at every boot.
-    pub faults: Vec<ProgramFault>,
+    pub faults: Vec<ProgramError>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -218,7 +218,7 @@ pub fn make_with(
 }
 
 /// Creates every type of entry that a filesystem supports; those that require root only if `is_root` is set.
-pub fn add_oddities(root: &Path, is_root: bool) {
+pub fn add_special_files(root: &Path, is_root: bool) {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let odd = root.join("odd");

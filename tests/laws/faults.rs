@@ -349,7 +349,7 @@ pub(super) const FAULTS: &[Fault] = &[
         true
     }),
     ("bundle-unknown", |t, s| {
-        push(&mut t["Bundles"], json!("left-pad"));
+        push(&mut t["Bundles"], json!("sysadmin-basics"));
         s.apt
     }),
     ("package-name", |t, s| {

@@ -3,7 +3,7 @@
 use super::super::guest::Guest;
 use super::super::monitor::BootMonitor;
 use super::super::run::BootOptions;
-use super::super::session::{Answer, Login, Session, SessionFault};
+use super::super::session::{Answer, Login, Session, SessionError};
 use super::super::ssh::{Ssh, run_over_ssh};
 use super::super::verdict::Class;
 use super::super::{health, mounts};
@@ -116,7 +116,7 @@ impl Look {
         monitor: &BootMonitor,
         login: &Login,
         session: &mut Session,
-    ) -> Result<Option<(Class, Vec<String>)>, SessionFault> {
+    ) -> Result<Option<(Class, Vec<String>)>, SessionError> {
         session.log_in(login)?;
         let mut wrong = None;
         // With ssh the same checks run over ssh.

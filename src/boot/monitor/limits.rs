@@ -77,7 +77,7 @@ pub(super) const STALL_PATIENCE: Duration = Duration::from_secs(45);
 pub(super) const STALL_REPORT: Duration = Duration::from_secs(10);
 
 /// Time without output on the serial console after which the screen is read.
-pub(super) const SERIAL_SILENCE: Duration = Duration::from_secs(6);
+pub(super) const SERIAL_NO_OUTPUT: Duration = Duration::from_secs(6);
 
 /// Time without output after which Enter is pressed to test for a getty.
 pub(super) const DOUBT_PATIENCE: Duration = Duration::from_secs(6);

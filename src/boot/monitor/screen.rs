@@ -1,6 +1,6 @@
 //! Reads the guest's screen from screenshots if there is no output on the serial console.
 
-use super::limits::SERIAL_SILENCE;
+use super::limits::SERIAL_NO_OUTPUT;
 use super::*;
 
 impl BootMonitor {
@@ -8,7 +8,7 @@ impl BootMonitor {
     /// started. A kernel that prints to the serial console is judged only by that.
     pub fn wants_screen(&self, now: Duration) -> bool {
         match &self.state {
-            State::Booting => !self.heard_kernel && now >= self.spoke + SERIAL_SILENCE,
+            State::Booting => !self.heard_kernel && now >= self.spoke + SERIAL_NO_OUTPUT,
             State::Prompt(_) | State::Ending { .. } => self.witnessed == Witnessed::Screen,
             State::Ended(_) => false,
         }

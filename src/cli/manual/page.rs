@@ -63,8 +63,10 @@ pub(super) fn page(mut command: clap::Command) -> anyhow::Result<String> {
         definitions(&mut more, "FILES", FILES);
         if !examples.is_empty() {
             more.control("SH", ["EXAMPLES"]);
-            for example in &examples {
-                more.control("PP", []);
+            for (index, example) in examples.iter().enumerate() {
+                if index > 0 {
+                    more.control("PP", []);
+                }
                 more.control("EX", []);
                 more.text([roman(example.as_str())]);
                 more.control("EE", []);
@@ -78,7 +80,7 @@ pub(super) fn page(mut command: clap::Command) -> anyhow::Result<String> {
     let page = String::from_utf8(out).context("the manual page is not UTF-8")?;
     // clap_mangen breaks lines next to blank lines, which has no effect.
     let lines: Vec<&str> = page.lines().collect();
-    let is_blank = |index: usize| lines.get(index).is_some_and(|line| *line == ".sp");
+    let is_blank = |index: usize| lines.get(index).is_some_and(|line| line.is_empty() || *line == ".sp");
     let kept = lines.iter().enumerate().filter(|(index, line)| {
         **line != ".br" || !(is_blank(index + 1) || index.checked_sub(1).is_some_and(is_blank))
     });

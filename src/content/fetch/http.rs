@@ -2,7 +2,7 @@
 
 use super::{FetchError, forward};
 use crate::host::Failure;
-use crate::template::shown_url as shown;
+use crate::template::display_url as shown;
 use base64::Engine;
 use std::io::Read;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub struct Proxies {
 }
 
 /// Timeouts for a server.
-pub struct Patience {
+pub struct Timeouts {
     pub connect: Duration,
     pub first_byte: Duration,
     /// Maximum time without receiving a byte.
@@ -31,9 +31,9 @@ pub struct Patience {
     pub whole: Option<Duration>,
 }
 
-impl Patience {
-    pub(super) fn for_small_files() -> Patience {
-        Patience {
+impl Timeouts {
+    pub(super) fn for_small_files() -> Timeouts {
+        Timeouts {
             connect: Duration::from_secs(10),
             first_byte: Duration::from_secs(30),
             stall: Duration::from_secs(30),
@@ -90,7 +90,7 @@ impl Fault {
 }
 
 impl Http {
-    pub fn new(proxies: &Proxies, patience: &Patience) -> Result<Http, Failure> {
+    pub fn new(proxies: &Proxies, patience: &Timeouts) -> Result<Http, Failure> {
         let config = |proxy: Option<Proxy>| -> Config {
             Agent::config_builder()
                 .user_agent(concat!("ister/", env!("CARGO_PKG_VERSION")))

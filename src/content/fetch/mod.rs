@@ -6,11 +6,11 @@ mod forward;
 mod http;
 mod stream;
 
-pub use http::{Http, Patience, Proxies};
+pub use http::{Http, Proxies, Timeouts};
 pub use stream::{Download, Retries};
 
 use crate::host::Failure;
-use crate::template::shown_url as shown;
+use crate::template::display_url as shown;
 use http::Fault;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ fn too_large(what: &str) -> Failure {
 }
 
 fn over_network(url: Url, patience: Duration) -> Result<Vec<u8>, FetchError> {
-    let http = Http::new(&Proxies::default(), &Patience::for_small_files()).map_err(FetchError::Failed)?;
+    let http = Http::new(&Proxies::default(), &Timeouts::for_small_files()).map_err(FetchError::Failed)?;
     let until = Instant::now() + patience;
     let mut pause = PAUSE[0];
     loop {

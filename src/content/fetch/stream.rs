@@ -221,7 +221,7 @@ impl Read for Download {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Patience, Proxies};
+    use super::super::{Proxies, Timeouts};
     use super::*;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn read(url: &Url, from: u64) -> Result<Vec<u8>, String> {
-        let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
+        let http = Arc::new(Http::new(&Proxies::default(), &Timeouts::for_small_files()).unwrap());
         let failure_text = |error: FetchError| Failure::from(error).to_string();
         let mut download = Download::begin(&http, url, from, RETRIES).map_err(failure_text)?;
         let mut bytes = Vec::new();
@@ -334,7 +334,7 @@ mod tests {
         let patience = Retries { slow: Duration::ZERO, ..RETRIES };
         let fetched = |answers: Vec<Vec<u8>>| {
             let (url, serving) = serve(answers);
-            let http = Arc::new(Http::new(&Proxies::default(), &Patience::for_small_files()).unwrap());
+            let http = Arc::new(Http::new(&Proxies::default(), &Timeouts::for_small_files()).unwrap());
             let mut download = Download::begin(&http, &url, 0, patience)
                 .unwrap_or_else(|error| panic!("{}", Failure::from(error)));
             // Read single bytes to simulate a slow connection.

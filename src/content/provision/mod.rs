@@ -6,7 +6,7 @@
 
 use crate::content::fetch::{FetchError, fetch};
 use crate::host::{Context, Failure, Invocation, run};
-use crate::template::shown_url as shown;
+use crate::template::display_url as shown;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -6,13 +6,13 @@ use super::hash::{Kind, ObjectHash};
 use super::manifest::{Bundle, BundleLine, Release, decimal, shown};
 use super::object::{Member, ObjectError, each_member};
 use super::parallel::parallel;
-use super::signature::{Distrust, Expiry, Trust};
+use super::signature::{Expiry, SignatureError, Trust};
 use super::source::{Source, inner};
 use super::state::State;
 use crate::content::fetch::FetchError;
 use crate::host::{Context, Failure, Progress};
 use crate::plan::SwupdFormat;
-use crate::template::shown_url;
+use crate::template::display_url;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufReader, Read};
 
@@ -46,7 +46,7 @@ pub(super) enum Signers {
     /// Any of these certificates may verify a signature.
     Trusted(Vec<Trust>),
     /// Signatures are not verified (`--no-sigcheck`).
-    Anybody,
+    Unverified,
 }
 
 pub(super) struct Client<'a> {
@@ -74,7 +74,7 @@ impl Client<'_> {
         let no_trust = |why: String| {
             Failure::new("could not verify the signature of the newest version number")
                 .detail(why)
-                .detail(format!("from: {}", shown_url(&url)))
+                .detail(format!("from: {}", display_url(&url)))
                 .help(TRUST_HELP)
         };
         if let Signers::Trusted(_) = self.signers {
@@ -91,11 +91,11 @@ impl Client<'_> {
             .filter(|version| *version > 0)
             .ok_or_else(|| {
                 Failure::new(format!("invalid newest version `{}`", shown(&latest)))
-                    .detail(format!("from: {}", shown_url(&url)))
+                    .detail(format!("from: {}", display_url(&url)))
             })
     }
 
-    fn check(&self, content: &[u8], signature: &[u8], expiry: Expiry) -> Result<(), Distrust> {
+    fn check(&self, content: &[u8], signature: &[u8], expiry: Expiry) -> Result<(), SignatureError> {
         let Signers::Trusted(trusted) = &self.signers else { return Ok(()) };
         let mut first = None;
         for trust in trusted {
@@ -104,12 +104,12 @@ impl Client<'_> {
                 Err(why) => first = first.or(Some(why)),
             }
         }
-        Err(first.unwrap_or_else(Distrust::nobody))
+        Err(first.unwrap_or_else(SignatureError::nobody))
     }
 
     /// Fetches the list of bundles of a version and verifies its signature, version and format.
     pub(super) fn release(&self, version: u32, format: Option<SwupdFormat>) -> Result<Release, Failure> {
-        let release = self.once_more(|| self.release_once(version))?;
+        let release = self.retry_once(|| self.release_once(version))?;
         if release.header.version != version {
             return Err(Failure::new(format!(
                 "version mismatch: expected {version}, found {}",
@@ -128,7 +128,7 @@ impl Client<'_> {
     }
 
     /// Retries once if the data was damaged in transit.
-    fn once_more<T>(&self, attempt: impl Fn() -> Result<T, Once>) -> Result<T, Failure> {
+    fn retry_once<T>(&self, attempt: impl Fn() -> Result<T, Once>) -> Result<T, Failure> {
         match attempt() {
             Ok(value) => Ok(value),
             Err(Once::Damaged(_)) if !self.source.is_local() => attempt().map_err(Once::into_failure),
@@ -162,7 +162,7 @@ impl Client<'_> {
         let read = decompressed(BufReader::new(packed.take(LARGEST_RELEASE)), &self.budget)
             .and_then(|tar| each_member(tar.take(LARGEST_RELEASE + LARGEST_SIGNATURE), &mut members));
         read.map_err(|error| {
-            let what = || format!("`{}` is not a valid release tar", shown_url(&url));
+            let what = || format!("`{}` is not a valid release tar", display_url(&url));
             Once::Damaged(inner(error, what).context(context()))
         })?;
         let text = text.ok_or_else(|| {
@@ -175,7 +175,7 @@ impl Client<'_> {
 
     /// Verifies the signature in the tar, or else the separate one next to it.
     fn check_release(&self, version: u32, text: &[u8], embedded: Option<Vec<u8>>) -> Result<(), Failure> {
-        if matches!(self.signers, Signers::Anybody) {
+        if matches!(self.signers, Signers::Unverified) {
             return Ok(());
         }
         let checked = embedded.map(|signature| self.check(text, &signature, Expiry::Refused));
@@ -257,7 +257,7 @@ impl Client<'_> {
         let text = match from_state()? {
             Some(text) => text,
             None => {
-                self.once_more(|| self.fetch_manifest(state, line))?;
+                self.retry_once(|| self.fetch_manifest(state, line))?;
                 from_state()?.ok_or_else(|| {
                     Failure::new(format!(
                         "the manifest of bundle `{}` disappeared from the state directory",
@@ -323,7 +323,7 @@ impl Client<'_> {
                 })
             });
         read.map_err(|error| {
-            let what = || format!("`{}` is not a valid manifest tar", shown_url(&url));
+            let what = || format!("`{}` is not a valid manifest tar", display_url(&url));
             Once::Damaged(inner(error, what).context(context()))
         })?;
         match found {

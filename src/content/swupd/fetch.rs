@@ -3,7 +3,7 @@
 //! Only objects with a matching hash are stored. Packs are an optimization: objects that are missing or invalid in a
 //! pack are fetched individually.
 
-mod arriving;
+mod pack_stream;
 
 use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
@@ -17,9 +17,9 @@ use super::source::inner;
 use super::state::{Part, State};
 use crate::content::fetch::Download;
 use crate::host::Failure;
-use crate::template::shown_url;
-pub(super) use arriving::amount;
-use arriving::{Arriving, End, Told, send_all};
+use crate::template::display_url;
+pub(super) use pack_stream::amount;
+use pack_stream::{End, PackReader, Told, send_all};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufReader, Read};
 use std::sync::mpsc::sync_channel;
@@ -112,7 +112,7 @@ impl Client<'_> {
         let mut left: Vec<&Node> = lock(&packs.missing).values().copied().collect();
         left.sort_by_key(|node| node.path);
         parallel(left.len(), PARALLEL_FILES, |index| {
-            packs.told.now_and_then();
+            packs.told.report_periodically();
             self.file_or_pack(&packs, left[index])
         })?;
         for line in bundles.iter().map(|bundle| &bundle.line) {
@@ -204,7 +204,7 @@ impl Client<'_> {
         // The other installation may have fetched what is missing here.
         lock(&packs.missing).retain(|hash, _| !packs.state.has(hash));
         let context = |error: io::Error| {
-            Failure::new(format!("could not use the partial download of `{}`", shown_url(url)))
+            Failure::new(format!("could not use the partial download of `{}`", display_url(url)))
                 .detail(error.to_string())
         };
         let there = part.file.metadata().map_err(context)?.len();
@@ -276,9 +276,9 @@ impl Client<'_> {
         let (sender, receiver) = sync_channel(AHEAD);
         // This thread may outlive the installation while it waits for an unresponsive server.
         std::thread::spawn(move || send_all(&mut download, &mut file, largest, &sender));
-        let mut arriving = Arriving { receiver, chunk: Vec::new(), at: 0, client: self, end: None };
-        let read = self.unpack(packs, before.chain(&mut arriving), taken);
-        match arriving.end {
+        let mut stream = PackReader { receiver, chunk: Vec::new(), at: 0, client: self, end: None };
+        let read = self.unpack(packs, before.chain(&mut stream), taken);
+        match stream.end {
             Some(End::Line) => read.map_err(Broken::Line),
             Some(End::Host) => {
                 if let Err(failure) = read {
@@ -298,7 +298,7 @@ impl Client<'_> {
         let largest = taken.largest_pack;
         let read = decompressed(BufReader::with_capacity(CHUNK, pack), &self.budget).and_then(|tar| {
             each_member(tar.take(largest), |name, member, data| {
-                told.now_and_then();
+                told.report_periodically();
                 let Some(hash) = staged(name) else { return Ok(()) };
                 let Member::Object(object) = member else { return Ok(()) };
                 // The thread that removes an object from the map stores it.
@@ -338,7 +338,7 @@ impl Client<'_> {
         let context = || {
             format!("could not fetch `{}` of bundle `{}`", shown(node.path), bundles[node.bundle].line.name)
         };
-        let from = || format!("from: {}", shown_url(&url));
+        let from = || format!("from: {}", display_url(&url));
         let packed = self.source.open(&url, 0).map_err(|error| Failure::from(error).context(context()))?;
         let largest = largest_object(&bundles[node.bundle].manifest);
         let most = largest + LARGEST_FRAME;

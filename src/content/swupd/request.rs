@@ -45,7 +45,7 @@ pub enum Trusted {
     /// Names and contents of certificate files in PEM; any of them may verify a signature.
     Certificates(Vec<(String, Vec<u8>)>),
     /// Signatures are not verified.
-    Anybody,
+    Unverified,
 }
 
 /// Result of an installation.
@@ -114,7 +114,7 @@ impl Trusted {
     }
 
     fn signers(&self, now: u64) -> Result<Signers, Failure> {
-        let Trusted::Certificates(files) = self else { return Ok(Signers::Anybody) };
+        let Trusted::Certificates(files) = self else { return Ok(Signers::Unverified) };
         let mut trusted = Vec::new();
         for (index, (name, text)) in files.iter().enumerate() {
             match Trust::from_pem(text, now) {
@@ -138,7 +138,7 @@ impl Request {
     fn client<'p>(&self, progress: &'p dyn Progress) -> Result<Client<'p>, Failure> {
         let now = now();
         let signers = self.trusted.signers(now)?;
-        if matches!(signers, Signers::Anybody) {
+        if matches!(signers, Signers::Unverified) {
             progress.warn("signatures are not verified: the mirror and the network can modify the content");
         }
         let proxies = Proxies { http: self.http_proxy.clone(), https: self.https_proxy.clone() };

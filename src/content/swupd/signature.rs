@@ -50,24 +50,24 @@ const LONGEST_CHAIN: usize = 8;
 
 /// Why a signature or a certificate is not accepted, as a sentence fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Distrust(String);
+pub struct SignatureError(String);
 
-impl Distrust {
-    pub fn nobody() -> Distrust {
-        Distrust("no certificate to verify signatures with".into())
+impl SignatureError {
+    pub fn nobody() -> SignatureError {
+        SignatureError("no certificate to verify signatures with".into())
     }
 }
 
-impl fmt::Display for Distrust {
+impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Distrust {}
+impl std::error::Error for SignatureError {}
 
-fn distrust<T>(why: impl Into<String>) -> Result<T, Distrust> {
-    Err(Distrust(why.into()))
+fn distrust<T>(why: impl Into<String>) -> Result<T, SignatureError> {
+    Err(SignatureError(why.into()))
 }
 
 /// Whether an expired certificate of a signer is accepted.
@@ -88,7 +88,7 @@ pub struct Trust {
 impl Trust {
     /// Parses a PEM file; text around the certificates is ignored. The first certificate must be self-signed or issued
     /// by another certificate of the file, and be valid at `now` (seconds since 1970).
-    pub fn from_pem(text: &[u8], now: u64) -> Result<Trust, Distrust> {
+    pub fn from_pem(text: &[u8], now: u64) -> Result<Trust, SignatureError> {
         const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
         const END: &str = "-----END CERTIFICATE-----";
         let text = String::from_utf8_lossy(text);
@@ -100,7 +100,7 @@ impl Trust {
             };
             let end = start + length + END.len();
             let certificate = Certificate::from_pem(&rest[start..end])
-                .map_err(|error| Distrust(format!("invalid certificate: {error}")))?;
+                .map_err(|error| SignatureError(format!("invalid certificate: {error}")))?;
             certificates.push(certificate);
             rest = &rest[end..];
         }
@@ -124,8 +124,15 @@ impl Trust {
     }
 
     /// Verifies that the content was signed by a trusted signer.
-    pub fn check(&self, content: &[u8], signature: &[u8], expiry: Expiry, now: u64) -> Result<(), Distrust> {
-        let no_cms = |error: der::Error| Distrust(format!("not a CMS signature in DER format: {error}"));
+    pub fn check(
+        &self,
+        content: &[u8],
+        signature: &[u8],
+        expiry: Expiry,
+        now: u64,
+    ) -> Result<(), SignatureError> {
+        let no_cms =
+            |error: der::Error| SignatureError(format!("not a CMS signature in DER format: {error}"));
         let info = ContentInfo::from_der(signature).map_err(no_cms)?;
         if info.content_type != SIGNED_DATA {
             return distrust("the CMS message is not a signature");
@@ -162,11 +169,11 @@ impl Trust {
         content: &[u8],
         expiry: Expiry,
         now: u64,
-    ) -> Result<(), Distrust> {
+    ) -> Result<(), SignatureError> {
         let known = self.certificates.iter().chain(embedded.iter().copied());
         let certificate =
             known.clone().find(|certificate| matches_signer(&signer.sid, certificate)).ok_or_else(|| {
-                Distrust("the signer's certificate is neither trusted nor part of the signature".into())
+                SignatureError("the signer's certificate is neither trusted nor part of the signature".into())
             })?;
         match expiry {
             Expiry::Refused => check_dates(certificate, now)?,
@@ -195,7 +202,7 @@ impl Trust {
                     return distrust("the signed attributes do not have the content type `data`");
                 }
                 // Encoded as SET OF, not with the tag used in the message. Source: RFC 5652, 5.4.
-                attributes.to_der().map_err(|error| Distrust(error.to_string()))?
+                attributes.to_der().map_err(|error| SignatureError(error.to_string()))?
             }
         };
         check_signature(
@@ -206,13 +213,18 @@ impl Trust {
             signer.signature.as_bytes(),
         )
         .map_err(|why| match signer.signed_attrs {
-            None => Distrust(format!("{why}, or it is for different content")),
+            None => SignatureError(format!("{why}, or it is for different content")),
             Some(_) => why,
         })
     }
 
     /// Verifies the chain from a certificate to a trusted one.
-    fn check_chain(&self, signer: &Certificate, embedded: &[&Certificate], now: u64) -> Result<(), Distrust> {
+    fn check_chain(
+        &self,
+        signer: &Certificate,
+        embedded: &[&Certificate],
+        now: u64,
+    ) -> Result<(), SignatureError> {
         if self.certificates.contains(signer) {
             return Ok(());
         }
@@ -252,7 +264,7 @@ fn matches_signer(signer: &SignerIdentifier, certificate: &Certificate) -> bool 
     }
 }
 
-fn check_begin(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
+fn check_begin(certificate: &Certificate, now: u64) -> Result<(), SignatureError> {
     let tbs = &certificate.tbs_certificate;
     if now < tbs.validity.not_before.to_unix_duration().as_secs() {
         return distrust(format!(
@@ -263,7 +275,7 @@ fn check_begin(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
     Ok(())
 }
 
-fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
+fn check_dates(certificate: &Certificate, now: u64) -> Result<(), SignatureError> {
     check_begin(certificate, now)?;
     let tbs = &certificate.tbs_certificate;
     if now > tbs.validity.not_after.to_unix_duration().as_secs() {
@@ -272,7 +284,7 @@ fn check_dates(certificate: &Certificate, now: u64) -> Result<(), Distrust> {
     Ok(())
 }
 
-fn check_extensions(certificate: &Certificate) -> Result<(), Distrust> {
+fn check_extensions(certificate: &Certificate) -> Result<(), SignatureError> {
     let tbs = &certificate.tbs_certificate;
     let unknown = tbs
         .extensions
@@ -290,12 +302,13 @@ fn check_extensions(certificate: &Certificate) -> Result<(), Distrust> {
 
 /// Checks that a certificate may issue others, with `below` issuers below it already. Source: RFC 5280, 4.2.1.3,
 /// 4.2.1.9, 4.2.1.10.
-fn may_issue(certificate: &Certificate, below: usize) -> Result<(), Distrust> {
+fn may_issue(certificate: &Certificate, below: usize) -> Result<(), SignatureError> {
     let tbs = &certificate.tbs_certificate;
     let refused = |why: &str| {
         distrust(format!("the signer's certificate was issued by `{}`, which {why}", tbs.subject))
     };
-    let unreadable = |_| Distrust(format!("the certificate `{}` has an invalid extension", tbs.subject));
+    let unreadable =
+        |_| SignatureError(format!("the certificate `{}` has an invalid extension", tbs.subject));
     let constraints = tbs.get::<BasicConstraints>().map_err(unreadable)?;
     let Some((_, constraints)) = constraints.filter(|(_, constraints)| constraints.ca) else {
         return refused("is not a CA");
@@ -313,18 +326,18 @@ fn may_issue(certificate: &Certificate, below: usize) -> Result<(), Distrust> {
     Ok(())
 }
 
-fn check_issued(certificate: &Certificate, issuer: &Certificate) -> Result<(), Distrust> {
+fn check_issued(certificate: &Certificate, issuer: &Certificate) -> Result<(), SignatureError> {
     if certificate.signature_algorithm != certificate.tbs_certificate.signature {
         return distrust("a certificate has two different signature algorithms");
     }
-    let tbs = certificate.tbs_certificate.to_der().map_err(|error| Distrust(error.to_string()))?;
+    let tbs = certificate.tbs_certificate.to_der().map_err(|error| SignatureError(error.to_string()))?;
     let signature = certificate.signature.as_bytes();
     let signature =
-        signature.ok_or_else(|| Distrust("the signature of a certificate is truncated".into()))?;
+        signature.ok_or_else(|| SignatureError("the signature of a certificate is truncated".into()))?;
     check_signature(issuer, &certificate.signature_algorithm, None, &tbs, signature)
 }
 
-fn digest(algorithm: &AlgorithmIdentifierOwned, content: &[u8]) -> Result<digest::Digest, Distrust> {
+fn digest(algorithm: &AlgorithmIdentifierOwned, content: &[u8]) -> Result<digest::Digest, SignatureError> {
     let known = match algorithm.oid {
         SHA256 => &digest::SHA256,
         SHA384 => &digest::SHA384,
@@ -343,7 +356,7 @@ fn check_signature(
     digest: Option<&AlgorithmIdentifierOwned>,
     signed: &[u8],
     signature: &[u8],
-) -> Result<(), Distrust> {
+) -> Result<(), SignatureError> {
     let key = &certificate.tbs_certificate.subject_public_key_info;
     let curve = || key.algorithm.parameters.as_ref().and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
     let rsa = match algorithm.oid {
@@ -383,6 +396,6 @@ fn check_signature(
     };
     let bytes = key.subject_public_key.as_bytes().unwrap_or_default();
     UnparsedPublicKey::new(known, bytes).verify(signed, signature).map_err(|_| {
-        Distrust(format!("the signature was not made by `{}`", certificate.tbs_certificate.subject))
+        SignatureError(format!("the signature was not made by `{}`", certificate.tbs_certificate.subject))
     })
 }

@@ -2,9 +2,9 @@
 
 use super::hash::ObjectHash;
 use super::manifest::BundleName;
-use crate::content::fetch::{Download, FetchError, Http, Patience, Proxies, Retries};
+use crate::content::fetch::{Download, FetchError, Http, Proxies, Retries, Timeouts};
 use crate::host::Failure;
-use crate::template::shown_url;
+use crate::template::display_url;
 use std::fmt::Display;
 use std::io::Read;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Source {
         proxies: &Proxies,
         retries: Retries,
     ) -> Result<Source, Failure> {
-        let patience = Patience {
+        let patience = Timeouts {
             connect: Duration::from_secs(30),
             first_byte: Duration::from_secs(120),
             stall: Duration::from_secs(120),
@@ -53,7 +53,7 @@ impl Source {
 
     fn url(text: &str) -> Result<Url, Failure> {
         let no_url = |why: String| {
-            Failure::new(format!("invalid swupd URL `{}`: {why}", shown_url(text)))
+            Failure::new(format!("invalid swupd URL `{}`: {why}", display_url(text)))
                 .help("use a URL such as https://HOST/PATH or file:///PATH")
         };
         let url = Url::parse(text).map_err(|error| no_url(error.to_string()))?;
@@ -70,7 +70,7 @@ impl Source {
 
     /// Returns the content URL for messages, without a password.
     pub(super) fn shown(&self) -> String {
-        shown_url(&self.content)
+        display_url(&self.content)
     }
 
     pub(super) fn is_unencrypted(&self) -> bool {
@@ -131,12 +131,12 @@ impl Source {
     pub(super) fn small(&self, url: &str, largest: u64) -> Result<Vec<u8>, FetchError> {
         let mut bytes = Vec::new();
         self.open(url, 0)?.take(largest + 1).read_to_end(&mut bytes).map_err(|error| {
-            FetchError::Failed(inner(error, || format!("could not fetch `{}`", shown_url(url))))
+            FetchError::Failed(inner(error, || format!("could not fetch `{}`", display_url(url))))
         })?;
         if bytes.len() as u64 > largest {
             return Err(FetchError::Failed(Failure::new(format!(
                 "`{}` has more than {largest} bytes",
-                shown_url(url)
+                display_url(url)
             ))));
         }
         Ok(bytes)

@@ -321,7 +321,7 @@ impl Part {
     }
 }
 
-/// Keeps its own offset, because the offset of the file handle moves when data is appended.
+/// Stores its own offset, because the offset of the file handle moves when data is appended.
 struct At {
     file: File,
     at: u64,

@@ -10,7 +10,7 @@ use super::{Ext, NormalizeError, normalize};
 use crate::disk::scan::scan;
 use crate::disk::source::{ReadError, Source, Window};
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Time, Tree};
-use crate::disk::{first_difference, has_judge, judge};
+use crate::disk::{first_difference, has_checker, judge};
 use crate::plan::capacity::ext::{Capacity, Kind, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -30,7 +30,7 @@ const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/disk/ext/mke2fs.c
 
 /// `None` if the program is not installed.
 fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
-    has_judge(program).then(|| {
+    has_checker(program).then(|| {
         judge(program)
             .env("MKE2FS_CONFIG", CONFIG)
             .args(arguments)
@@ -420,7 +420,7 @@ fn contradictions_are_reported_precisely() {
     assert_eq!(at, 1024);
     // A link with a target longer than any path; blocks are larger.
     let tree = ext.tree().unwrap();
-    let link = &tree.nodes[tree.find_itself("/link-200").unwrap()];
+    let link = &tree.nodes[tree.find_nofollow("/link-200").unwrap()];
     let place = ext.inode_place(link.number as u32).unwrap();
     let long = with(place + 4, &5000_u32.to_le_bytes());
     let error = Ext::open(&long.as_slice()).unwrap().tree().unwrap_err();

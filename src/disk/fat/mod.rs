@@ -1,7 +1,7 @@
 //! FAT12, FAT16 and FAT32 with long names: a reader, and a writer that fills existing filesystems.
 //!
 //! - [`Fat`] reads a filesystem: its tree, the bytes in use, and a description of each byte.
-//! - [`fill`] writes a tree into a filesystem, empty or not; [`unholdable`] finds beforehand what no FAT can store.
+//! - [`fill`] writes a tree into a filesystem, empty or not; [`first_unsupported`] finds beforehand what no FAT can store.
 //!
 //! exFAT is a different format and is not supported.
 //!
@@ -22,7 +22,7 @@ mod writer;
 
 pub use new_name::folded_bytes as folded;
 pub use reader::Fat;
-pub use writer::{WriteError, fill, unholdable};
+pub use writer::{WriteError, fill, first_unsupported};
 
 #[cfg(test)]
 mod tests;

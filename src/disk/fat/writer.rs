@@ -4,7 +4,7 @@
 //! clusters of each file and directory, and all directory entries. Clusters are allocated in the order of the tree,
 //! starting with the first free one, so that the same tree results in the same bytes.
 
-mod holds;
+mod unsupported;
 
 use super::boot::{Boot, ENTRY_SIZE, FIRST_CLUSTER, Width};
 use super::directory::{self, encoded};
@@ -15,13 +15,13 @@ use crate::disk::bytes::{read, u32_at};
 use crate::disk::scan::Scan;
 use crate::disk::source::{ReadError, Window};
 use crate::disk::tree::{Body, Content, Extent, NodeId, ROOT, Time};
-pub use holds::unholdable;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+pub use unsupported::first_unsupported;
 
 /// Copy buffer in bytes.
 const BUFFER: usize = 1 << 20;

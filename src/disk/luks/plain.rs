@@ -23,7 +23,7 @@ impl Plain<'_> {
     fn read_sectors(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         self.source.read_at(buffer, self.offset + at)?;
         let first = self.first_tweak.wrapping_add(at / TWEAK_UNIT);
-        self.cipher.decipher(buffer, first, self.sector_size);
+        self.cipher.decrypt(buffer, first, self.sector_size);
         Ok(())
     }
 

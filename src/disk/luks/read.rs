@@ -115,7 +115,7 @@ impl<'a> Luks<'a> {
         let mut stripes = Zeroizing::new(vec![0; keyslot.key_size as usize * STRIPES]);
         let at = keyslot.area.start;
         self.source.read_at(&mut stripes, at).map_err(|error| ReadError::Io { at, error })?;
-        cipher.decipher(&mut stripes, 0, SectorSize::B512);
+        cipher.decrypt(&mut stripes, 0, SectorSize::B512);
         let key = VolumeKey::from_bytes(merge(&stripes, keyslot.stripes_hash));
         let found = key.digest(digest.hash, &digest.salt, digest.iterations, digest.digest.len());
         // Not in constant time: anyone who can measure it also has the header with the digest.

@@ -63,7 +63,7 @@ impl Xts {
     }
 
     /// The reverse of [`Self::encrypt`].
-    pub(super) fn decipher(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
+    pub(super) fn decrypt(&self, sectors: &mut [u8], first: u64, size: SectorSize) {
         match self {
             Self::Aes128(pair) => {
                 pair.each_sector(sectors, first, size, |cipher, b| cipher.decrypt_blocks(b))
@@ -157,7 +157,7 @@ mod tests {
         let mut sector = counting(512);
         cipher.encrypt(&mut sector, 255, SectorSize::B512);
         assert_eq!(sector, bytes(CIPHERTEXT));
-        cipher.decipher(&mut sector, 255, SectorSize::B512);
+        cipher.decrypt(&mut sector, 255, SectorSize::B512);
         assert_eq!(sector, counting(512));
     }
 
@@ -183,7 +183,7 @@ mod tests {
                 cipher.encrypt(&mut alone, 8000 + number * size.bytes() / 512, size);
                 assert_eq!(found, alone, "sector {number} of {sector} bytes");
             }
-            cipher.decipher(&mut together, 8000, size);
+            cipher.decrypt(&mut together, 8000, size);
             assert_eq!(together, counting(37 * sector));
         }
     }

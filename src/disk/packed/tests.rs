@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::disk::Kind;
-use crate::disk::{detect, has_judge, judge, read_file};
+use crate::disk::{detect, has_checker, judge, read_file};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 fn sample(root: &Path) {
@@ -22,7 +22,7 @@ fn sample(root: &Path) {
 }
 
 fn make(program: &str, args: &[&str]) -> Option<Vec<u8>> {
-    if !has_judge(program) {
+    if !has_checker(program) {
         return None;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -59,7 +59,7 @@ fn check(kind: Packed, image: &[u8], what: &str) -> Unpacked {
         let metadata = std::fs::metadata(expected.join(path)).unwrap();
         assert_eq!((node.mode, node.uid), (metadata.mode(), metadata.uid()), "{what}: {path}");
     }
-    let link = unpacked.tree.find_itself("/etc/link").unwrap();
+    let link = unpacked.tree.find_nofollow("/etc/link").unwrap();
     assert_eq!(unpacked.tree.nodes[link].body, Body::Link(b"../etc/hostname".to_vec()), "{what}");
     unpacked
 }

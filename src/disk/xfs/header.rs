@@ -36,7 +36,7 @@ impl Header {
     /// Checks the fields; returns the first mismatch. The block must be longer than any header.
     pub(super) fn fault(self, block: &[u8], daddr: u64, owner: u64, uuid: Uuid) -> Option<&'static str> {
         let holds = |at: usize, bytes: &[u8]| block.get(at..at + bytes.len()) == Some(bytes);
-        if !crc_holds(block, self.crc) {
+        if !crc_is_valid(block, self.crc) {
             Some("checksum mismatch")
         } else if !holds(self.daddr, &daddr.to_be_bytes()) {
             Some("the header has another location")
@@ -61,7 +61,7 @@ pub(super) fn seal_crc(buffer: &mut [u8], at: usize) {
     put(buffer, at, &crc.to_le_bytes());
 }
 
-pub(super) fn crc_holds(buffer: &[u8], at: usize) -> bool {
+pub(super) fn crc_is_valid(buffer: &[u8], at: usize) -> bool {
     buffer.get(at..at + 4).is_some_and(|stored| stored == crc(buffer, at).to_le_bytes())
 }
 

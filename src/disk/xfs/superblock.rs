@@ -1,7 +1,7 @@
 //! The superblock: the filesystem's geometry, and computing locations from it.
 
 use super::format::{SUPERBLOCK_LENGTH, SUPERBLOCK_MAGIC, incompat};
-use super::header::crc_holds;
+use super::header::crc_is_valid;
 use super::view::{Name, View};
 use crate::disk::source::{ReadError, Source};
 use std::ops::Range;
@@ -80,7 +80,7 @@ impl Superblock {
         if superblock.version == 5 {
             let mut sector = vec![0; superblock.sector()];
             source.read_at(&mut sector, 0).map_err(io)?;
-            if !crc_holds(&sector, CRC_OFFSET) {
+            if !crc_is_valid(&sector, CRC_OFFSET) {
                 return Err(view.damaged("checksum mismatch"));
             }
         }

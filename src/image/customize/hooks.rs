@@ -2,7 +2,7 @@
 
 use super::resolver::Resolver;
 use crate::host::{
-    Chroot, Context, Failure, Invocation, Orphans, Progress, RunError, end_leftovers, run_bounded,
+    Chroot, Context, Failure, Invocation, Progress, RunError, Subreaper, kill_other_processes, run_bounded,
 };
 use crate::plan::Hooks;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub fn pre_install(hooks: &Hooks, time: Duration, progress: &dyn Progress) -> Re
     if hooks.pre_install_shell.is_empty() {
         return Ok(());
     }
-    let orphans = Orphans::adopt();
+    let orphans = Subreaper::adopt();
     let leftovers = || orphans.end();
     let run = Hook { time, progress, epoch: None, leftovers: &leftovers };
     for command in &hooks.pre_install_shell {
@@ -59,7 +59,7 @@ pub fn post_hooks(
     progress: &dyn Progress,
 ) -> Result<Vec<HookFiles>, Failure> {
     let &HookOptions { programs_in, epoch, time, watch } = options;
-    let run = Hook { time, progress, epoch: Some(epoch), leftovers: &end_leftovers };
+    let run = Hook { time, progress, epoch: Some(epoch), leftovers: &kill_other_processes };
     let mut changed = Vec::new();
     let mut hook = |kind: &str, command: &str, invocation: Invocation| -> Result<(), Failure> {
         let started = SystemTime::now();

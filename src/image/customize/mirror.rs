@@ -3,7 +3,7 @@
 //! The plan contains swupd's files. This module handles the package managers whose source files depend on the
 //! content.
 
-use crate::content::{RPM_KEYS as KEYS, Tree, of_its_time};
+use crate::content::{RPM_KEYS as KEYS, Tree, allow_expired_snapshot};
 use crate::host::Failure;
 use crate::plan::Content;
 use crate::template::SoftwareManager;
@@ -41,14 +41,14 @@ fn apt_sources(before: &str, content: &Content, mirror: &str, key: Option<&str>)
     let Some(own) = own else {
         let key = key.map(|path| format!("[signed-by={path}] ")).unwrap_or_default();
         let line = format!("deb {key}{mirror} {} {}", content.release, content.components.join(" "));
-        return of_its_time(&line) + "\n";
+        return allow_expired_snapshot(&line) + "\n";
     };
     let mut after = String::new();
     for line in before.lines() {
         match place(line).filter(|at| line[at.clone()].trim_end_matches('/') == own.trim_end_matches('/')) {
             Some(at) => {
                 let moved = format!("{}{mirror}{}", &line[..at.start], &line[at.end..]);
-                after.push_str(&format!("{}\n", of_its_time(&without_expiry(&moved))));
+                after.push_str(&format!("{}\n", allow_expired_snapshot(&without_expiry(&moved))));
             }
             None => after.push_str(&format!("{line}\n")),
         }

@@ -74,7 +74,7 @@ pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failu
         return Ok(None);
     }
     let entries = gpt::entries(&array, header.entry_size);
-    if !gpt::are_sound(&header, &entries, device.size.0 / sector) {
+    if !gpt::are_valid(&header, &entries, device.size.0 / sector) {
         return Ok(None);
     }
     let partitions = entries

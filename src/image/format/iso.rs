@@ -19,7 +19,7 @@ use crate::image::newest_kernel;
 use crate::plan::Diskless;
 use crate::plan::command_line::{altered_by_grub, for_grub};
 pub(super) use contents::Contents;
-pub use contents::{CdImage, CdStart, boot_catalogue};
+pub use contents::{BootCatalog, CdImage, boot_catalog};
 use rustix::fs::{Timespec, Timestamps, futimens};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -98,7 +98,7 @@ pub(super) fn write(
     // xorriso cannot read unnamed files.
     let mut names = Names::begin(scratch)?;
     let mut xorriso = Invocation::new("xorriso")
-        .dying_with_us()
+        .kill_on_exit()
         .args(["-no_rc", "-as", "mkisofs", "-quiet", "-o"])
         // xorriso does not write to symbolic links, but to inherited file descriptors.
         .arg(format!("stdio:/dev/fd/{}", out.as_raw_fd()))

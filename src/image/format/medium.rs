@@ -1,7 +1,7 @@
 //! Published files that are not disks: packed root trees, OCI images, network boot archives, CDs. This module takes
 //! them apart for verification, regardless of the program that made them.
 
-use super::iso::{self, CdStart};
+use super::iso::{self, BootCatalog};
 use super::open::unpacked;
 use super::tree::Tree as PackedTree;
 use super::unreadable::Unreadable;
@@ -80,7 +80,7 @@ pub struct Start {
     pub initrds: Vec<(String, Option<Vec<u8>>)>,
     pub command_line: String,
     /// Boot images of a CD.
-    pub cd: Option<CdStart>,
+    pub cd: Option<BootCatalog>,
 }
 
 /// Number of bytes that identify a kernel or an initramfs.

@@ -13,7 +13,6 @@
 //! | iso | CDs and USB sticks, from the root tree | [`iso`] |
 //! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
 
-mod alone;
 mod archive;
 mod chunks;
 mod comparison;
@@ -31,6 +30,7 @@ mod ova;
 mod pxe;
 mod qcow2;
 mod qemu;
+mod self_contained;
 mod source;
 mod squashfs;
 pub mod sums;
@@ -45,8 +45,8 @@ mod zstandard;
 
 pub use foreign::foreign;
 pub use image_format::ImageFormat;
-pub use iso::{CdImage, CdStart, boot_catalogue};
+pub use iso::{BootCatalog, CdImage, boot_catalog};
 pub use medium::{Cd, Medium, MediumKind, RootTree, Start, initramfs_of_cd};
-pub use open::{Kind, OpenedImage, Published, format_name, kind_of, open, open_published, stands_alone};
+pub use open::{Kind, OpenedImage, Published, format_name, is_self_contained, kind_of, open, open_published};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

@@ -1,15 +1,15 @@
 //! Opens published files and returns the bytes of the disk.
 
-use super::alone;
 use super::foreign::foreign;
 use super::image_format::ImageFormat;
 use super::medium::{self, Medium};
-use super::truncation::least_end;
+use super::self_contained;
+use super::truncation::minimum_end;
 use super::unreadable::Unreadable;
 use super::vhd;
 use crate::disk::is_zero;
 use crate::host::{
-    Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run, run_to_its_end,
+    Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run, run_any_status,
 };
 use crate::image::copy_range;
 use std::fs::File;
@@ -27,7 +27,7 @@ pub struct OpenedImage {
     /// Sizes in bytes of a VHD that programs interpret differently: from its size field and from its cylinders.
     pub ambiguous_size: Option<(u64, u64)>,
     /// Whether it was `disk.raw` in an archive, the format of Google Compute Engine.
-    pub for_google: bool,
+    pub is_gce_archive: bool,
 }
 
 /// Compressions, detected by the first bytes of a file.
@@ -80,7 +80,7 @@ fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreada
     let context = || format!("could not unpack `{}`", path.display());
     let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
     let unpacking = |why: Unreadable| why.context(context());
-    let mut for_google = false;
+    let mut is_gce_archive = false;
     // At most three layers: compression, a tar, and a compressed image in it.
     for _ in 0..3 {
         let start = start(&file).context(|| format!("could not read the image `{}`", path.display()))?;
@@ -92,7 +92,7 @@ fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreada
             match disk_in_archive(&file, scratch).map_err(unpacking)? {
                 Some((disk, name)) => {
                     file = disk;
-                    for_google = name == "disk.raw";
+                    is_gce_archive = name == "disk.raw";
                 }
                 None => {
                     let none = || {
@@ -130,7 +130,7 @@ fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreada
         let why = format!("`{}` is not a disk image: the file is empty", path.display());
         return Err(Unreadable::Damaged(Failure::new(why)));
     }
-    Ok(Published::Disk(OpenedImage { file, format, size, ambiguous_size, for_google }))
+    Ok(Published::Disk(OpenedImage { file, format, size, ambiguous_size, is_gce_archive }))
 }
 
 /// Returns the decompressed file, or the file itself if it is not compressed.
@@ -180,7 +180,7 @@ pub fn format_name(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// The image refers to other files, which would be read from the host.
-pub fn stands_alone(file: &File, format: ImageFormat) -> Result<(), Failure> {
+pub fn is_self_contained(file: &File, format: ImageFormat) -> Result<(), Failure> {
     check_self_contained(file, format).map_err(Unreadable::failure)
 }
 
@@ -190,13 +190,13 @@ fn check_self_contained(file: &File, format: ImageFormat) -> Result<(), Unreadab
     let size = size(file).context(context)?;
     let found = match format {
         ImageFormat::Raw | ImageFormat::Parallels => return Ok(()),
-        ImageFormat::Qcow2 => alone::qcow2(file),
-        ImageFormat::Vhd => alone::vhd(file, size),
-        ImageFormat::Vhdx => alone::vhdx(file),
-        ImageFormat::Vmdk => alone::vmdk(file, size),
-        ImageFormat::Vdi => alone::vdi(file),
-        ImageFormat::Qcow => alone::qcow(file),
-        ImageFormat::Qed => alone::qed(file),
+        ImageFormat::Qcow2 => self_contained::qcow2(file),
+        ImageFormat::Vhd => self_contained::vhd(file, size),
+        ImageFormat::Vhdx => self_contained::vhdx(file),
+        ImageFormat::Vmdk => self_contained::vmdk(file, size),
+        ImageFormat::Vdi => self_contained::vdi(file),
+        ImageFormat::Qcow => self_contained::qcow(file),
+        ImageFormat::Qed => self_contained::qed(file),
     };
     found.context(context)?.map_err(|why| {
         let why = Failure::new(format!("the {format} image is not self-contained: {why}"));
@@ -417,7 +417,7 @@ fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
         let check = check.arg(inherited_name(file)).inheriting(file)?;
         let (check, _) = jailed(&check, JailNetwork::Nothing);
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has leaked clusters, 63 is not supported.
-        let finished = run_to_its_end(&check)?;
+        let finished = run_any_status(&check)?;
         match finished.status.code() {
             Some(0 | 3 | 63) => {}
             None => return Err(Failure::new("`qemu-img check` was terminated by a signal").into()),
@@ -431,7 +431,7 @@ fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
         }
     }
     let size = size(file).context(|| "could not read the image".to_owned())?;
-    match least_end(file, size, format) {
+    match minimum_end(file, size, format) {
         Some(end) if end <= size => Ok(()),
         end => {
             let end = end.map_or("more".to_owned(), |end| end.to_string());
@@ -471,7 +471,7 @@ mod tests {
             .unwrap();
             let file = File::open(&path).unwrap();
             assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));
-            let alone = stands_alone(&file, ImageFormat::Qcow2);
+            let alone = is_self_contained(&file, ImageFormat::Qcow2);
             let opened = open(&path, directory.path()).map(|opened| opened.size);
             (alone.map_err(|failure| failure.message), opened.map_err(|failure| failure.details[0].clone()))
         };

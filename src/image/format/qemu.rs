@@ -14,7 +14,7 @@ pub(super) fn write(raw: &File, format: Format, id: Uuid, out: &File) -> Result<
         _ => ("vdi", &[]),
     };
     let convert = Invocation::new("qemu-img")
-        .dying_with_us()
+        .kill_on_exit()
         .args(["convert", "-f", "raw", "-O", kind])
         .args(options)
         .args([inherited_name(raw), inherited_name(out)])

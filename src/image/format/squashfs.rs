@@ -4,7 +4,7 @@
 use super::iso::reproducible;
 use super::pxe::is_inside;
 use super::tree::{Item, Tree};
-use crate::host::{Context, Failure, Invocation, inherited_name, run, run_fed};
+use crate::host::{Context, Failure, Invocation, inherited_name, run, run_with_input};
 use crate::plan::Diskless;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,7 +23,7 @@ pub(super) fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Pa
     let context = || "could not pack the root tree as squashfs".to_owned();
     let out = tempfile::tempfile_in(scratch).context(context)?;
     let maker = Invocation::new("mksquashfs")
-        .dying_with_us()
+        .kill_on_exit()
         .arg("-")
         .arg(inherited_name(&out))
         .inheriting(&out)?
@@ -38,7 +38,7 @@ pub(super) fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Pa
             tree.copy_some(|item| is_inside(item, diskless), &mut buffer)?;
             buffer.flush()
         });
-        let packed = run_fed(&reproducible(maker, time), File::from(std::os::fd::OwnedFd::from(tar)));
+        let packed = run_with_input(&reproducible(maker, time), File::from(std::os::fd::OwnedFd::from(tar)));
         (packed, writer.join().expect("the writer thread does not panic"))
     });
     // If mksquashfs exited early, its error is more useful than the broken pipe.

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 /// Returns the minimum size of an image file of `size` bytes according to its metadata; `None` if the metadata itself
 /// is truncated. Returns 0 for formats for which `qemu-img check` detects truncation.
-pub(super) fn least_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
+pub(super) fn minimum_end(file: &File, size: u64, format: ImageFormat) -> Option<u64> {
     match format {
         // The metadata of a raw image is its partition table, which the rules check.
         ImageFormat::Raw

@@ -77,7 +77,7 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
 
 /// Writes the options of the entry, as changed by hooks, for kernels that are installed later. Clear Linux manages
 /// them with clr-boot-manager instead.
-pub(super) fn keep_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+pub(super) fn write_kernel_options(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|_| plan.content.manager != SoftwareManager::Swupd) else {
         return Ok(());
     };

@@ -4,7 +4,7 @@ use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entr
 use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::bls::Entry;
-use crate::plan::command_line::{altered_by_grub, for_grub, instead_for_grub, quoted_for_grub, words};
+use crate::plan::command_line::{altered_by_grub, equivalent_for_grub, for_grub, quote_for_grub, words};
 use crate::plan::{Firmware, Loader, Plan};
 
 /// Settings that grub-mkconfig reads after /etc/default/grub. Source: grub-mkconfig of Debian; GRUB manual, "Simple
@@ -49,7 +49,7 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
     let initrds = if entry.initrds.is_empty() {
         String::new()
     } else {
-        let initrds: Vec<String> = entry.initrds.iter().map(|path| quoted_for_grub(path)).collect();
+        let initrds: Vec<String> = entry.initrds.iter().map(|path| quote_for_grub(path)).collect();
         format!("  initrd {}\n", initrds.join(" "))
     };
     let terminal = serial.map(|speed| {
@@ -62,8 +62,8 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
         "# Written by ister from the entry in {ENTRIES}.\n{}set default=0\nset timeout_style=hidden\n\
          set timeout={SECONDS_FOR_MENU}\nmenuentry {} {{\n  linux {} {}\n{initrds}}}\n",
         terminal.unwrap_or_default(),
-        quoted_for_grub(entry.title.as_deref().unwrap_or("Linux")),
-        quoted_for_grub(linux),
+        quote_for_grub(entry.title.as_deref().unwrap_or("Linux")),
+        quote_for_grub(linux),
         options(entry)?,
     ))
 }
@@ -78,7 +78,7 @@ fn options(entry: &Entry) -> Result<String, Failure> {
                 entry.name
             ))
             .of_template();
-        match instead_for_grub(word) {
+        match equivalent_for_grub(word) {
             Some(instead) => {
                 failure.help(format!("use `{instead}`, which has the same meaning for the kernel"))
             }

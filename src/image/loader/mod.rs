@@ -21,6 +21,6 @@ use crate::plan::Plan;
 
 /// Applies the loader entry, as changed by hooks, to the loader and to kernels that are installed later.
 pub fn finish_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
-    entry::keep_options(plan, tree)?;
+    entry::write_kernel_options(plan, tree)?;
     grub_configuration::write_configuration(plan, tree)
 }

@@ -3,7 +3,7 @@
 mod request;
 
 use super::secrets::{hashes, passphrases};
-use super::{AssembleJob, Assembled, CarriedFile, Job};
+use super::{AssembleJob, Assembled, EmbeddedFile, Job};
 use crate::content::provision::{self, Role};
 use crate::content::{self, Cache, ContentRequest, Entry, Inventory, Metadata, Package, cache_names};
 use crate::host::{AtomicFile, Context, Durability, Failure, Progress, Worker};
@@ -48,7 +48,7 @@ pub struct BuildOptions<'a> {
     /// Download nothing and use cached content, regardless of the mirror that it came from.
     pub offline: bool,
     /// Templates and content embedded in an installer.
-    pub carried: Vec<Carried>,
+    pub embedded: Vec<EmbeddedTemplate>,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<u64>,
     /// `--seed`.
@@ -66,7 +66,7 @@ pub struct BuildOptions<'a> {
 }
 
 /// A template embedded in an installer, with the content that it installs.
-pub struct Carried {
+pub struct EmbeddedTemplate {
     /// File name and text of the template.
     pub name: String,
     pub text: String,
@@ -99,7 +99,7 @@ pub struct Prepared {
     request: Option<ContentRequest>,
     entry: Entry,
     fresh: bool,
-    carried: Vec<Entry>,
+    embedded: Vec<Entry>,
     hashes: BTreeMap<String, Secret>,
     passphrases: BTreeMap<String, Secret>,
     role: Option<Role>,
@@ -116,12 +116,12 @@ impl Prepared {
         let mut footprint = content::footprint(&self.entry.file)?;
         let copies = kernel_copies(&footprint);
         footprint.items.extend(copies);
-        if !self.carried.is_empty() {
+        if !self.embedded.is_empty() {
             let program = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |m| m.len());
             let mut add =
                 |path: String, bytes| footprint.items.push(Item { path, bytes, kind: ItemKind::File });
             add("/usr/bin/ister".to_owned(), program);
-            for entry in &self.carried {
+            for entry in &self.embedded {
                 add(format!("{}/{}", plan::INSTALLER_CACHE, cache_names(&entry.key).0), entry.metadata.size);
             }
         }
@@ -191,14 +191,14 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
         }
         None => None,
     };
-    let mut carried = Vec::new();
-    for template in &options.carried {
+    let mut embedded = Vec::new();
+    for template in &options.embedded {
         let request = content_request(options, &template.content, progress)?;
-        carried.push(content(options, &request, options.refresh, progress)?.0);
+        embedded.push(content(options, &request, options.refresh, progress)?.0);
     }
     if options.offline {
         let wanted = &draft.content;
-        let entry = options.cache.find_wanted(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
+        let entry = options.cache.find_requested(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
             Failure::new(format!(
                 "no cached content for {} {} with the same packages",
                 wanted.manager, wanted.release
@@ -206,18 +206,18 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
             .detail(format!("cache: {}", options.cache.directory().display()))
             .help("embed the content in the installer with --carry TEMPLATE, or download it by omitting --offline")
         })?;
-        return Ok(Prepared { request: None, entry, fresh: false, carried, hashes, passphrases, role });
+        return Ok(Prepared { request: None, entry, fresh: false, embedded, hashes, passphrases, role });
     }
     let request = content_request(options, &draft.content, progress)?;
     let (entry, fresh) = content(options, &request, options.refresh, progress)?;
-    Ok(Prepared { request: Some(request), entry, fresh, carried, hashes, passphrases, role })
+    Ok(Prepared { request: Some(request), entry, fresh, embedded, hashes, passphrases, role })
 }
 
 /// Creates the job that the sandbox runs to assemble the disks.
 fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_tree: bool) -> Job {
     let absolute =
         |path: Option<&Path>| path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let carried = options.carried.iter().zip(&prepared.carried).map(|(template, entry)| CarriedFile {
+    let embedded = options.embedded.iter().zip(&prepared.embedded).map(|(template, entry)| EmbeddedFile {
         name: template.name.clone(),
         text: template.text.clone(),
         key: entry.key.clone(),
@@ -235,7 +235,7 @@ fn assemble_job(options: &BuildOptions, plan: &Plan, prepared: &Prepared, pack_t
         seed: options.seed.map(str::to_owned),
         hook_seconds: options.hook_time.as_secs(),
         watch_hooks: options.watch_hooks,
-        carried: carried.collect(),
+        embedded: embedded.collect(),
         user_data: prepared.role.as_ref().map(|role| role.user_data.clone()),
         shown_at: absolute(options.shown_at),
         keep_in: absolute(options.keep_in),
@@ -292,7 +292,7 @@ pub fn build(
         check_free_space(output, plan, &prepared.entry.metadata, directory)?;
     }
     let begin_packed_tree = || -> Result<Option<File>, Failure> {
-        if !plan.published.iter().any(Published::is_of_tree) {
+        if !plan.published.iter().any(Published::is_from_tree) {
             return Ok(None);
         }
         let file = tempfile::tempfile_in(directory);
@@ -301,13 +301,13 @@ pub fn build(
     let mut packed_tree = begin_packed_tree()?;
     let (inventory, hooks) = loop {
         let job = assemble_job(options, plan, &prepared, packed_tree.is_some());
-        let Prepared { entry, carried, .. } = &prepared;
+        let Prepared { entry, embedded, .. } = &prepared;
         let mut files = vec![&entry.file];
         match (&options.destination, &output) {
             (Destination::Devices { devices, .. }, _) => files.extend(devices),
             (_, output) => files.extend(output.iter().map(|output| &output.file)),
         }
-        files.extend(carried.iter().map(|entry| &entry.file));
+        files.extend(embedded.iter().map(|entry| &entry.file));
         files.extend(&packed_tree);
         if let Assembled::Done(inventory, hooks) = Worker::run::<Assembled>(&job, &files, progress)? {
             break (with_bundles(inventory, plan, &entry.metadata), hooks);
@@ -349,7 +349,7 @@ pub fn build(
     }
     // These files describe the old image, which is replaced now.
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
-        remove_stale(&beside(directory, plan, suffix))?;
+        remove_stale(&sibling_path(directory, plan, suffix))?;
     }
     for file in &plan.published {
         remove_stale(&directory.join(format!("{}.receipt.json", file.name)))?;
@@ -402,13 +402,13 @@ fn with_bundles(mut inventory: Inventory, plan: &Plan, content: &Metadata) -> In
 }
 
 /// Returns a path in the directory, named after the image or the first device plus a suffix.
-pub fn beside(directory: &Path, plan: &Plan, suffix: &str) -> PathBuf {
+pub fn sibling_path(directory: &Path, plan: &Plan, suffix: &str) -> PathBuf {
     let name = plan.disks.first().map_or("disk", |disk| disk.name.as_str());
     directory.join(format!("{}{suffix}", name.replace('/', "-")))
 }
 
 fn plan_path(directory: &Path, plan: &Plan) -> PathBuf {
-    beside(directory, plan, ".plan.json")
+    sibling_path(directory, plan, ".plan.json")
 }
 
 fn remove_stale(path: &Path) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! The build pipeline: content, customization, image, published files.
 //!
 //! Two processes share the work. The host side ([`build`]) handles the cache, the destination and the user. The
-//! sandbox ([`work_inside`]) runs in an unprivileged user namespace and handles the root tree and all programs that
+//! sandbox ([`run_in_sandbox`]) runs in an unprivileged user namespace and handles the root tree and all programs that
 //! write into it. The host side sends it a [`Job`].
 
 mod host_side;
@@ -10,9 +10,10 @@ mod secrets;
 mod swupd;
 
 pub use host_side::{
-    BuildOptions, Built, Carried, Destination, Prepared, beside, build, pre_install, prepare, sweep,
+    BuildOptions, Built, Destination, EmbeddedTemplate, Prepared, build, pre_install, prepare, sibling_path,
+    sweep,
 };
-pub use sandbox::work_inside;
+pub use sandbox::run_in_sandbox;
 pub use secrets::read_secret;
 
 pub use swupd::swupd_in_namespace;
@@ -64,7 +65,7 @@ struct AssembleJob {
     /// Whether to record the files that each hook changes.
     watch_hooks: bool,
     /// Templates and content embedded in an installer. Their packed trees follow the disks in the list of files.
-    carried: Vec<CarriedFile>,
+    embedded: Vec<EmbeddedFile>,
     /// cloud-init user data of the machine's role.
     user_data: Option<Vec<u8>>,
     /// Directory of the host where hooks see the root tree.
@@ -79,7 +80,7 @@ struct AssembleJob {
 
 /// A template embedded in an installer, and the cache entry of its content.
 #[derive(Serialize, Deserialize)]
-struct CarriedFile {
+struct EmbeddedFile {
     /// File name and text of the template.
     name: String,
     text: String,

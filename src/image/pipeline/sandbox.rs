@@ -13,7 +13,7 @@ use std::time::Duration;
 const UNKNOWN_CONTENT: u64 = Bytes::GIB + Bytes::GIB / 2;
 
 /// Entry point of the sandbox process: runs one job, sends the result and exits.
-pub fn work_inside() -> ! {
+pub fn run_in_sandbox() -> ! {
     let progress = Workspace::progress();
     let outcome = workspace_from_stdin::<Job>();
     match outcome.and_then(|(job, files)| run(&job, files, &progress)) {
@@ -34,13 +34,13 @@ fn run(job: &Job, mut files: Vec<File>, progress: &dyn Progress) -> Result<serde
         (Job::Swupd { request, task, tree }, []) => super::swupd::work(request, task, tree, progress),
         (Job::Sweep { workspace }, []) => Ok(sweep_workspaces(workspace).into()),
         (Job::Assemble(job), [_, rest @ ..])
-            if rest.len() == job.plan.disks.len() + job.carried.len() + usize::from(job.pack_tree) =>
+            if rest.len() == job.plan.disks.len() + job.embedded.len() + usize::from(job.pack_tree) =>
         {
             let content = files.remove(0);
             let mut disks = files;
-            let mut carried = disks.split_off(job.plan.disks.len());
-            let packed = carried.split_off(job.carried.len());
-            let assembled = assemble(job, content, &disks, carried, packed.first(), progress)?;
+            let mut embedded = disks.split_off(job.plan.disks.len());
+            let packed = embedded.split_off(job.embedded.len());
+            let assembled = assemble(job, content, &disks, embedded, packed.first(), progress)?;
             Ok(serde_json::to_value(assembled).expect("results are serializable"))
         }
         _ => Err(Failure::new("the sandbox received a wrong number of files; this is a bug in ister")),
@@ -51,12 +51,12 @@ fn assemble(
     job: &AssembleJob,
     content: File,
     disks: &[File],
-    carried: Vec<File>,
+    embedded: Vec<File>,
     packed: Option<&File>,
     progress: &dyn Progress,
 ) -> Result<Assembled, Failure> {
     // XFS, btrfs and encrypted filesystems need the space twice: for the files and for the filesystem image.
-    let more: u64 = job.carried.iter().map(|carried| carried.metadata.size).sum();
+    let more: u64 = job.embedded.iter().map(|embedded| embedded.metadata.size).sum();
     let need = 2 * (job.content_size + more) + 128 * Bytes::MIB;
     let workspace = Workspace::open(&job.workspace, need)?;
     progress.begin("unpacking the content");
@@ -82,17 +82,17 @@ fn assemble(
     if job.plan.system.installer.is_some() {
         progress.begin("embedding content in the installer");
         customize::add_installer(&tree)?;
-        for (carried, packed) in job.carried.iter().zip(&carried) {
+        for (embedded, packed) in job.embedded.iter().zip(&embedded) {
             customize::carry(
                 &tree,
-                (&carried.name, &carried.text),
-                (&carried.key, &carried.metadata),
+                (&embedded.name, &embedded.text),
+                (&embedded.key, &embedded.metadata),
                 packed,
             )?;
         }
     }
     // Hooks can reach the open files of this process through /proc. Close those of the cache before hooks run.
-    drop((content, carried));
+    drop((content, embedded));
     let hooked = {
         let shown =
             job.shown_at.as_deref().map(|directory| customize::shown_at(&root, directory)).transpose()?;

@@ -1,6 +1,6 @@
 //! Reads the secrets of a template from the places named there.
 
-use crate::host::{Context, Failure, keep_from_children};
+use crate::host::{Context, Failure, hide_variable};
 use crate::plan::Secrets;
 use crate::template::{Secret, SecretSource, is_crypt_hash};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ pub fn read_secret(what: &str, source: &SecretSource, wanted: &str) -> Result<Se
         }
         SecretSource::Env(name) => {
             // Hooks and package managers must not see the variable.
-            keep_from_children(name);
+            hide_variable(name);
             std::env::var(name).map(Secret::new).map_err(|_| {
                 Failure::new(format!("the environment variable `{name}` with the {what} is not set"))
                     .help(format!("set `{name}` to {wanted}"))

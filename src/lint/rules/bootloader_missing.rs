@@ -27,7 +27,7 @@ fn check(template: &Template, _: &Content, out: &mut Findings) {
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let there = bundles.iter().any(|bundle| bundle.value == "bootloader");
-    if efi && !template.boots_by_bios() && is_dnf && !there {
+    if efi && !template.uses_bios() && is_dnf && !there {
         out.report(opening(bundles.span), "no bundle contains a UEFI boot loader")
             .help("add the bundle `bootloader`, unless another bundle includes it")
             .fix(Fix::unsafe_(

@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::plan::bundle::not_a_package_name;
+use crate::plan::bundle::invalid_package_name;
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
 
 pub(super) static RULE: Rule = Rule {
@@ -22,7 +22,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let known: Vec<&str> = content.definitions.names().collect();
     let is_unknown = |name: &str| !name.is_empty() && content.definitions.get(name).is_none();
     for bundle in template.bundles().iter().filter(|bundle| is_unknown(bundle)) {
-        if not_a_package_name(bundle).is_some() {
+        if invalid_package_name(bundle).is_some() {
             continue;
         }
         if out.is_full() {

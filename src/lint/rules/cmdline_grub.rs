@@ -1,7 +1,7 @@
 //! `cmdline-grub`: GRUB cannot pass a kernel parameter unchanged.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::plan::command_line::{altered_by_grub, instead_for_grub, words};
+use crate::plan::command_line::{altered_by_grub, equivalent_for_grub, words};
 use crate::template::{Change, Fix, Format, Loader, Template, boot_method};
 
 pub(super) static RULE: Rule = Rule {
@@ -17,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
 fn check(template: &Template, out: &mut Findings) {
     let Some(cmdline) = &template.cmdline else { return };
     let is_started = boot_method(template).is_some_and(|method| method.loader == Loader::Grub)
-        || template.boots_by_bios()
+        || template.uses_bios()
         || template.publishes(Format::Iso);
     let Some(word) = altered_by_grub(cmdline).filter(|_| is_started) else { return };
     let finding = out.report(
@@ -41,7 +41,7 @@ fn check(template: &Template, out: &mut Findings) {
 fn written_for_grub(word: &str) -> Option<String> {
     match altered_by_grub(word) {
         None => Some(word.to_owned()),
-        Some(_) => instead_for_grub(word),
+        Some(_) => equivalent_for_grub(word),
     }
 }
 

@@ -33,7 +33,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
         let Some(encryption) = partition.filesystem.and_then(|f| f.encryption.as_ref()) else { continue };
         // Without a separate /boot, GRUB reads it from the root filesystem.
         let grub_reads_root =
-            template.boots_by_bios() && partition.is_at("/") && partitions.at("/boot").is_none();
+            template.uses_bios() && partition.is_at("/") && partitions.at("/boot").is_none();
         if partition.is_efi() || partition.is_at("/boot") || grub_reads_root {
             out.report(opening(encryption.span), "the boot loader cannot read an encrypted /boot")
                 .help("remove `encryption` here; with LegacyBios, put /boot on a separate partition");

@@ -46,7 +46,7 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     let physical = template.is_physical();
-    if !physical || template.boots_by_bios() {
+    if !physical || template.uses_bios() {
         return;
     }
     let (Some(layout), Some(mounts)) = (&template.layout, &template.mounts) else { return };

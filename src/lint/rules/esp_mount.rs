@@ -27,7 +27,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     if !partitions.is_complete() {
         return;
     }
-    if template.boots_by_bios() || template.mounts.is_none() {
+    if template.uses_bios() || template.mounts.is_none() {
         return;
     }
     // A physical target without /boot is reported by `esp-missing`.

@@ -106,7 +106,7 @@ fn program(kind: FilesystemType) -> Program {
     }
 }
 
-struct OptionFault {
+struct InvalidOption {
     message: String,
     /// For the label option: the label, and the options without it.
     label: Option<(String, String)>,
@@ -132,10 +132,10 @@ const UNFILLED: &[(FilesystemType, &str)] = &[
 /// Limit on the words that are checked.
 const MOST: usize = 200;
 
-fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
+fn judge(kind: FilesystemType, options: &str) -> Vec<InvalidOption> {
     let program = program(kind);
     let mut faults = Vec::new();
-    let mut fault = |message: String| faults.push(OptionFault { message, label: None });
+    let mut fault = |message: String| faults.push(InvalidOption { message, label: None });
     let mut labels = Vec::new();
     let words: Vec<&str> = options.split_whitespace().collect();
     let mut at = 0;
@@ -206,7 +206,7 @@ fn judge(kind: FilesystemType, options: &str) -> Vec<OptionFault> {
     }
     for label in labels {
         let message = format!("option `-{}` sets the label, which has its own key", program.label);
-        faults.push(OptionFault { message, label: Some(label) });
+        faults.push(InvalidOption { message, label: Some(label) });
     }
     faults
 }

@@ -37,7 +37,7 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
-    if !template.boots_by_bios() {
+    if !template.uses_bios() {
         return;
     }
     let Some(boot) = partitions.at("/boot").or_else(|| partitions.at("/")) else { return };

@@ -55,7 +55,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
     }
     for partition in partitions
         .iter()
-        .filter(|p| p.layout.is_some() && p.mount.is_none() && (!p.is_efi() || template.boots_by_bios()))
+        .filter(|p| p.layout.is_some() && p.mount.is_none() && (!p.is_efi() || template.uses_bios()))
     {
         let Some(kind) = partition.filesystem_kind() else { continue };
         let kept = partition.filesystem.is_some_and(|f| f.disable_format.is_some());

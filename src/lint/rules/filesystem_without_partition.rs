@@ -67,7 +67,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "web.img", "partition": 1}], "FilesystemTypes": [{"disk": "wed.img", "partition": 1}]}"##,
-            &[r##"1:92 the disk `wed.img` is not in PartitionLayout"##],
+            &[r##"1:89 the disk `wed.img` is not in PartitionLayout"##],
         );
         check_rule(
             &super::RULE,

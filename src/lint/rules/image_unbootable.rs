@@ -42,7 +42,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     let efi = template.has_esp();
     let Some(layout) = template.layout.as_ref().filter(|layout| !layout.is_empty()) else { return };
     let virtual_ = template.destination.as_ref().filter(|_| template.is_virtual());
-    let (Some(_), false, false) = (virtual_, efi, template.boots_by_bios()) else { return };
+    let (Some(_), false, false) = (virtual_, efi, template.uses_bios()) else { return };
     let Some(kernel) = content.kernels.first().copied() else { return };
     let added = out
         .report(

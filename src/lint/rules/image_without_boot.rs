@@ -42,7 +42,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     }
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
-    if template.is_virtual() && !efi && !template.boots_by_bios() && content.kernels.is_empty() {
+    if template.is_virtual() && !efi && !template.uses_bios() && content.kernels.is_empty() {
         out.report(
             opening(bundles.span),
             "the image cannot boot: no kernel, no EFI partition and no `LegacyBios`",

@@ -17,7 +17,7 @@ pub(super) static RULE: Rule = Rule {
 fn check(template: &Template, content: &Content, out: &mut Findings) {
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
-    if (efi || template.boots_by_bios()) && content.kernels.is_empty() {
+    if (efi || template.uses_bios()) && content.kernels.is_empty() {
         out.report(opening(bundles.span), "no bundle contains a kernel, so the image cannot boot")
             .help("add `kernel-kvm` for virtual machines or `kernel-native` for physical machines")
             .fix(Fix::unsafe_(

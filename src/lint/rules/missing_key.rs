@@ -1,5 +1,6 @@
 //! `missing-key`: a required key is missing or empty.
 
+use crate::finding::MAX_FINDINGS;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Span, Spanned, Template, nearest};
 
@@ -76,9 +77,8 @@ fn check(template: &Template, out: &mut Findings) {
 
 /// Whether another key is reported as a misspelling of this one (`misspelt-key`).
 fn is_misspelt(present: &[Spanned<String>], key: &str, keys: &[&str]) -> bool {
-    present
-        .iter()
-        .any(|other| !keys.contains(&other.value.as_str()) && nearest(&other.value, keys) == Some(key))
+    let others = present.iter().filter(|other| !keys.contains(&other.value.as_str()));
+    others.take(MAX_FINDINGS).any(|other| nearest(&other.value, keys) == Some(key))
 }
 
 fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {

@@ -64,7 +64,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
                 "vfat has no file owners, modes and links, which a root filesystem needs"
             }
             // An EFI partition that is not vfat is reported by `esp-filesystem`.
-            ("/boot", Some(kind)) if kind != FilesystemType::Vfat && !template.boots_by_bios() && !efi => {
+            ("/boot", Some(kind)) if kind != FilesystemType::Vfat && !template.uses_bios() && !efi => {
                 "UEFI firmware reads the boot loader from here, which requires vfat"
             }
             ("/etc", _) => "systemd reads /etc before it mounts other filesystems",

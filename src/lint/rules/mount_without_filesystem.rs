@@ -65,7 +65,7 @@ mod tests {
         check_rule(
             &super::RULE,
             r##"{"PartitionLayout": [{"disk": "a", "partition": 1}], "FilesystemTypes": [], "PartitionMountPoints": [{"disk": "a", "partition": 4}]}"##,
-            &[r##"1:128 mounted partition 4 of `a` is not in PartitionLayout"##],
+            &[r##"1:129 mounted partition 4 of `a` is not in PartitionLayout"##],
         );
         check_rule(
             &super::RULE,

@@ -2,7 +2,7 @@
 
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::plan::bundle::not_a_package_name;
+use crate::plan::bundle::invalid_package_name;
 use crate::template::{SoftwareManager, Template};
 
 pub(super) static RULE: Rule = Rule {
@@ -21,7 +21,7 @@ fn check(template: &Template, content: &Content, out: &mut Findings) {
     }
     let without_definition = |name: &str| !name.is_empty() && content.definitions.get(name).is_none();
     for bundle in template.bundles().iter().filter(|bundle| without_definition(bundle)) {
-        if let Some((message, help)) = not_a_package_name(bundle) {
+        if let Some((message, help)) = invalid_package_name(bundle) {
             out.report(bundle.span, message).help(help);
         }
     }

@@ -1,7 +1,7 @@
 //! `partition-size`: a size is invalid.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Change, Fix, Size, SizeFault, Spanned, Template};
+use crate::template::{Change, Fix, Size, SizeError, Spanned, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "partition-size",
@@ -33,7 +33,7 @@ fn check(template: &Template, out: &mut Findings) {
                 .report(size.span, fault.to_string())
                 .help("use a size such as `512M`, `8G` or `1T`, or `rest` for a partition");
             match fault {
-                SizeFault::NotAnInteger(text) => {
+                SizeError::NotAnInteger(text) => {
                     if let Some(meant) = meant(text) {
                         report.fix(Fix::safe(
                             format!("replace with `{meant}`"),
@@ -41,7 +41,7 @@ fn check(template: &Template, out: &mut Findings) {
                         ));
                     }
                 }
-                SizeFault::NoUnit(text) if Size::parse(&format!("{text}M")).is_ok() => {
+                SizeError::NoUnit(text) if Size::parse(&format!("{text}M")).is_ok() => {
                     report.fix(Fix::unsafe_(
                         format!("replace with `{text}M`"),
                         Change::string(size.span, &format!("{text}M")),

@@ -25,6 +25,10 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(template: &Template, out: &mut Findings) {
     let Some(mounts) = &template.mounts else { return };
+    // An entry whose `mount` is missing, or misspelt, may be the one.
+    if mounts.iter().any(|entry| entry.mount.is_none()) {
+        return;
+    }
     let root = |entry: &MountEntry| entry.mount.as_ref().is_some_and(|m| m.value == "/");
     if !mounts.is_empty() && !mounts.iter().any(root) {
         out.report(opening(mounts.span), "nothing is mounted at `/`")

@@ -4,7 +4,7 @@ use super::{LINT_ALLOWANCE, RULES};
 use crate::lint::content::Content;
 use crate::lint::finding::{Check, Findings, Rule};
 use crate::lint::partitions::Partitions;
-use crate::lint::{FileFact, Files, Finding, Linted, Program, fix, lint};
+use crate::lint::{FileFact, Files, Finding, LintResult, Program, fix, lint};
 use crate::plan::bundle::builtin;
 use crate::template::{Safety, SourceText, Template, Value, read_json};
 
@@ -58,11 +58,11 @@ pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
     assert_eq!(got, expect, "{text}");
 }
 
-pub(super) fn lint_text(text: &str) -> Linted {
+pub(super) fn lint_text(text: &str) -> LintResult {
     lint_source(&SourceText::new("t.json", text))
 }
 
-fn lint_source(source: &SourceText) -> Linted {
+fn lint_source(source: &SourceText) -> LintResult {
     lint(source, &builtin(), |_: &Template| files())
 }
 

@@ -16,7 +16,7 @@ pub struct Definition {
 /// An invalid line of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bundle `{bundle}`, line {line}: {what}")]
-pub struct DefinitionFault {
+pub struct DefinitionError {
     pub bundle: String,
     /// Starts at 1.
     pub line: usize,
@@ -24,10 +24,10 @@ pub struct DefinitionFault {
 }
 
 impl Definition {
-    pub fn parse(name: &str, text: &str) -> Result<Definition, DefinitionFault> {
+    pub fn parse(name: &str, text: &str) -> Result<Definition, DefinitionError> {
         let mut definition = Definition::default();
         for (index, line) in text.lines().enumerate() {
-            let fault = |what: String| DefinitionFault { bundle: name.to_owned(), line: index + 1, what };
+            let fault = |what: String| DefinitionError { bundle: name.to_owned(), line: index + 1, what };
             let line = line.trim();
             if let Some(comment) = line.strip_prefix('#') {
                 if let Some(value) = comment.trim().strip_prefix("[DESCRIPTION]:") {
@@ -65,7 +65,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Why a package name is invalid, and how to fix it; `None` if it is valid.
-pub fn not_a_package_name(text: &str) -> Option<(String, &'static str)> {
+pub fn invalid_package_name(text: &str) -> Option<(String, &'static str)> {
     if is_name(text) {
         return None;
     }
@@ -94,7 +94,7 @@ pub struct Resolved {
     /// The bundles, including those included by other bundles.
     pub bundles: Vec<String>,
     /// Names that are not bundles and are treated as packages.
-    pub taken_as_packages: Vec<String>,
+    pub assumed_packages: Vec<String>,
     /// Names that are neither bundles nor valid package names.
     pub impossible: Vec<String>,
     /// The total installed size of the known bundles.
@@ -135,7 +135,7 @@ impl Definitions {
                 }
                 None if is_name(name) => {
                     packages.push(name.to_owned());
-                    resolved.taken_as_packages.push(name.to_owned());
+                    resolved.assumed_packages.push(name.to_owned());
                 }
                 None => resolved.impossible.push(name.to_owned()),
             }
@@ -169,7 +169,7 @@ mod tests {
         let resolved = known.resolve(["a", "curl", "-x"]);
         assert_eq!(resolved.packages, ["curl", "nano", "vim"]);
         assert_eq!(resolved.bundles, ["a", "b"]);
-        assert_eq!(resolved.taken_as_packages, ["curl"]);
+        assert_eq!(resolved.assumed_packages, ["curl"]);
         assert_eq!(resolved.impossible, ["-x"]);
     }
 

@@ -7,4 +7,4 @@ mod builtin;
 mod definition;
 
 pub use builtin::builtin;
-pub use definition::{Definition, DefinitionFault, Definitions, Resolved, not_a_package_name};
+pub use definition::{Definition, DefinitionError, Definitions, Resolved, invalid_package_name};

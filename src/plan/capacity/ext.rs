@@ -3,7 +3,7 @@
 //! The computation reproduces mke2fs 1.47.0 (`ext2fs_initialize` and what `mke2fs.c` creates after it), so the result
 //! is exact. There is no result where it would have to guess.
 
-use super::ext_journal::Ground;
+use super::ext_journal::BlockGroups;
 use super::ext_options::{Options, Resolved};
 
 pub use super::ext_options::Kind;
@@ -275,7 +275,7 @@ impl Plan {
 
     /// The blocks of the extent tree.
     fn extent_blocks(&self, blocks: u64) -> Option<u64> {
-        let ground = Ground {
+        let groups = BlockGroups {
             group_blocks: self.group_blocks,
             all_blocks: self.blocks - self.first_block,
             groups: self.groups,
@@ -283,7 +283,7 @@ impl Plan {
             tables: 2 + self.table_blocks,
             head: &|group| self.head(group),
         };
-        let extents = ground.extents(blocks)?;
+        let extents = groups.extents(blocks)?;
         if extents <= INODE_EXTENTS {
             return Some(0);
         }

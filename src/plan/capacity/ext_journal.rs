@@ -8,7 +8,7 @@
 const LONGEST_EXTENT: u64 = 32_768;
 
 /// The groups of an empty filesystem. All lengths are blocks.
-pub(super) struct Ground<'g> {
+pub(super) struct BlockGroups<'g> {
     pub group_blocks: u64,
     /// The last group may be shorter.
     pub all_blocks: u64,
@@ -27,7 +27,7 @@ struct Rest {
     end: u64,
 }
 
-impl Ground<'_> {
+impl BlockGroups<'_> {
     /// The number of extents of a journal of `blocks`. `None` if it does not fit before the end of the filesystem,
     /// where mke2fs would continue at the start.
     pub(super) fn extents(&self, blocks: u64) -> Option<u64> {

@@ -48,7 +48,7 @@ pub fn capacity(request: &CapacityRequest) -> Option<Capacity> {
 }
 
 /// The minimum size that mkfs accepts, if it is more than a few blocks.
-pub fn least_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
+pub fn minimum_size(kind: FilesystemType, options: &str) -> Option<Bytes> {
     match kind {
         FilesystemType::Xfs => Some(Bytes(XFS_LEAST)),
         FilesystemType::Btrfs => {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn mixed_block_groups_have_two_names() {
-        let least = |options| least_size(FilesystemType::Btrfs, options);
+        let least = |options| minimum_size(FilesystemType::Btrfs, options);
         assert_eq!(least("-M"), Some(Bytes::mib(16)));
         assert_eq!(least("-O no-holes,mixed-bg"), least("-M"));
         assert_eq!(least("--mixed -m dup -d dup"), Some(Bytes::mib(157)));

@@ -37,7 +37,7 @@ pub struct Header {
 
 /// An error in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderFault {
+pub enum HeaderError {
     /// There is no header.
     Signature,
     Revision(u32),
@@ -52,18 +52,18 @@ pub enum HeaderFault {
     },
 }
 
-impl fmt::Display for HeaderFault {
+impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HeaderFault::Signature => f.write_str("there is no header: the signature `EFI PART` is missing"),
-            HeaderFault::Revision(found) => write!(f, "its revision is {found:#x}, expected {REVISION:#x}"),
-            HeaderFault::Size(found) => {
+            HeaderError::Signature => f.write_str("there is no header: the signature `EFI PART` is missing"),
+            HeaderError::Revision(found) => write!(f, "its revision is {found:#x}, expected {REVISION:#x}"),
+            HeaderError::Size(found) => {
                 write!(f, "its size is {found}, expected {HEADER_SIZE} to the sector size")
             }
-            HeaderFault::Crc { stored, computed } => {
+            HeaderError::Crc { stored, computed } => {
                 write!(f, "its CRC32 is {stored:08x}, expected {computed:08x}")
             }
-            HeaderFault::Array { count, size } => {
+            HeaderError::Array { count, size } => {
                 write!(f, "its entry array has an invalid size: {count} entries of {size} bytes")
             }
         }
@@ -72,24 +72,24 @@ impl fmt::Display for HeaderFault {
 
 impl Header {
     /// Decodes the header from its sector.
-    pub fn decode(sector: &[u8]) -> Result<Header, HeaderFault> {
+    pub fn decode(sector: &[u8]) -> Result<Header, HeaderError> {
         if sector.len() < HEADER_SIZE as usize || sector[..8] != *SIGNATURE {
-            return Err(HeaderFault::Signature);
+            return Err(HeaderError::Signature);
         }
         let revision = u32_at(sector, 8);
         if revision != REVISION {
-            return Err(HeaderFault::Revision(revision));
+            return Err(HeaderError::Revision(revision));
         }
         let size = u32_at(sector, 12);
         if size < HEADER_SIZE || size as usize > sector.len() {
-            return Err(HeaderFault::Size(size));
+            return Err(HeaderError::Size(size));
         }
         let stored = u32_at(sector, 16);
         let mut bytes = sector[..size as usize].to_vec();
         bytes[16..20].fill(0);
         let computed = crc32(&bytes);
         if stored != computed {
-            return Err(HeaderFault::Crc { stored, computed });
+            return Err(HeaderError::Crc { stored, computed });
         }
         let header = Header {
             own: Lba(u64_at(sector, 24)),
@@ -104,7 +104,7 @@ impl Header {
         };
         let array = u64::from(header.entry_count) * u64::from(header.entry_size);
         if header.entry_size < ENTRY_SIZE || !header.entry_size.is_power_of_two() || array > MAX_ARRAY {
-            return Err(HeaderFault::Array { count: header.entry_count, size: header.entry_size });
+            return Err(HeaderError::Array { count: header.entry_count, size: header.entry_size });
         }
         Ok(header)
     }
@@ -153,7 +153,7 @@ pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
 }
 
 /// Whether all entries are in the usable range of the header, that range is on the disk, and no entries overlap.
-pub fn are_sound(header: &Header, entries: &[Entry], sectors: u64) -> bool {
+pub fn are_valid(header: &Header, entries: &[Entry], sectors: u64) -> bool {
     let inside = |entry: &Entry| {
         entry.first <= entry.last && entry.first >= header.first_usable && entry.last <= header.last_usable
     };
@@ -174,7 +174,7 @@ fn name(bytes: &[u8]) -> String {
 
 /// An error in a protective MBR. Source: UEFI 2.10, table 5.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MbrFault {
+pub enum MbrError {
     Signature,
     /// There is no partition of type 0xEE.
     NotProtective,
@@ -186,13 +186,13 @@ pub enum MbrFault {
     },
 }
 
-impl fmt::Display for MbrFault {
+impl fmt::Display for MbrError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MbrFault::Signature => f.write_str("its signature 55 AA is missing"),
-            MbrFault::NotProtective => f.write_str("it has no partition of type 0xEE"),
-            MbrFault::Start(found) => write!(f, "its partition starts at LBA {found}, expected 1"),
-            MbrFault::Length { found, expected } => {
+            MbrError::Signature => f.write_str("its signature 55 AA is missing"),
+            MbrError::NotProtective => f.write_str("it has no partition of type 0xEE"),
+            MbrError::Start(found) => write!(f, "its partition starts at LBA {found}, expected 1"),
+            MbrError::Length { found, expected } => {
                 write!(f, "its partition has {found} sectors, expected {expected}")
             }
         }
@@ -200,13 +200,13 @@ impl fmt::Display for MbrFault {
 }
 
 /// Checks that the first sector is a valid protective MBR for a disk of this many sectors.
-pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrFault> {
+pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrError> {
     if sector.len() < 512 || sector[510..512] != [0x55, 0xaa] {
-        return Err(MbrFault::Signature);
+        return Err(MbrError::Signature);
     }
     let used: Vec<&[u8]> = sector[446..510].chunks_exact(16).filter(|record| record[4] != 0).collect();
     let Some(record) = used.iter().find(|record| record[4] == 0xee) else {
-        return Err(MbrFault::NotProtective);
+        return Err(MbrError::NotProtective);
     };
     // A hybrid MBR also has partitions for firmware without GPT support, so its protective partition may be shorter.
     if used.len() > 1 {
@@ -214,11 +214,11 @@ pub fn check_mbr(sector: &[u8], sectors: u64) -> Result<(), MbrFault> {
     }
     let (start, found) = (u32_at(record, 8), u32_at(record, 12));
     if start != 1 {
-        return Err(MbrFault::Start(start));
+        return Err(MbrError::Start(start));
     }
     let expected = u32::try_from(sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     if found != expected {
-        return Err(MbrFault::Length { found, expected });
+        return Err(MbrError::Length { found, expected });
     }
     Ok(())
 }
@@ -283,13 +283,13 @@ mod tests {
             }]
         );
         let mut found = entries(array, header.entry_size);
-        assert!(are_sound(&header, &found, 8192) && !are_sound(&header, &found, 4000));
+        assert!(are_valid(&header, &found, 8192) && !are_valid(&header, &found, 4000));
         found.push(Entry { number: 4, first: Lba(4095), ..found[0].clone() });
-        assert!(!are_sound(&header, &found, 8192));
+        assert!(!are_valid(&header, &found, 8192));
         found[1] = Entry { first: Lba(5000), last: Lba(4999), ..found[0].clone() };
-        assert!(!are_sound(&header, &found, 8192));
+        assert!(!are_valid(&header, &found, 8192));
         assert_eq!(check_mbr(&disk[..512], 8192), Ok(()));
-        assert_eq!(check_mbr(&disk[..512], 9000), Err(MbrFault::Length { found: 8191, expected: 8999 }));
+        assert_eq!(check_mbr(&disk[..512], 9000), Err(MbrError::Length { found: 8191, expected: 8999 }));
     }
 
     proptest! {

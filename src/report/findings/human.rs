@@ -1,8 +1,8 @@
 //! Findings in the style of compilers.
 
 use crate::lint::{Finding, Level};
-use crate::plan::Refusal;
-use crate::template::{Node, SourceText, Span, without_secrets};
+use crate::plan::PlanError;
+use crate::template::{Node, SourceText, Span, mask_secrets};
 use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 
 /// Renders all findings of a file: place, source line, message, help.
@@ -10,7 +10,7 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
     if findings.is_empty() {
         return String::new();
     }
-    let source = &without_secrets(source, root);
+    let source = &mask_secrets(source, root);
     findings
         .iter()
         .map(|finding| {
@@ -33,14 +33,14 @@ pub fn findings_human(source: &SourceText, root: &Node, findings: &[Finding], co
 /// Renders why an image cannot be built from a valid template. `stage` is the step that failed; it is printed in
 /// brackets after
 /// `error`.
-pub fn refusals_human(
+pub fn plan_errors_human(
     source: &SourceText,
     root: &Node,
     stage: &str,
-    refusals: &[Refusal],
+    refusals: &[PlanError],
     colour: bool,
 ) -> String {
-    let source = &without_secrets(source, root);
+    let source = &mask_secrets(source, root);
     refusals
         .iter()
         .map(|refusal| {

@@ -5,7 +5,7 @@ use super::json::lint_json;
 use super::junit::junit;
 use super::{Region, Report, Reported, ReportedFix};
 use crate::finding::{Level, RuleText};
-use crate::lint::{Finding, Linted, RULES};
+use crate::lint::{Finding, LintResult, RULES};
 use crate::report::document;
 use crate::template::{Edit, Fix, SourceText, Span, resolve, secret_places};
 use std::cell::OnceCell;
@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 /// A template and its findings.
 pub struct Checked {
     pub source: SourceText,
-    pub linted: Linted,
+    pub linted: LintResult,
     /// Where its secrets are, computed when a fix is shown.
     secrets: OnceCell<Vec<Span>>,
 }
@@ -22,7 +22,7 @@ pub struct Checked {
 pub struct CheckedTemplates<'t>(pub &'t [Checked]);
 
 impl Checked {
-    pub fn new(source: SourceText, linted: Linted) -> Checked {
+    pub fn new(source: SourceText, linted: LintResult) -> Checked {
         Checked { source, linted, secrets: OnceCell::new() }
     }
 

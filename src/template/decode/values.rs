@@ -4,7 +4,7 @@ use super::super::edit::{Change, Fix, Safety};
 use super::super::model::*;
 use super::super::node::{Node, Value};
 use super::super::text::Span;
-use super::super::units::{Size, SizeFault};
+use super::super::units::{Size, SizeError};
 use super::{Fault, FaultKind, Faults, Fields, SECRET_KEYS};
 
 pub(super) fn wrong_type(node: &Node, faults: &mut Faults, expected: &str) {
@@ -88,9 +88,9 @@ pub(super) fn name<T: Names>(node: &Node, faults: &mut Faults) -> Option<Spanned
     spanned(node, T::named(&text))
 }
 
-pub(super) fn size(node: &Node, faults: &mut Faults) -> Option<Spanned<Result<Size, SizeFault>>> {
+pub(super) fn size(node: &Node, faults: &mut Faults) -> Option<Spanned<Result<Size, SizeError>>> {
     match &node.value {
-        Value::Number(number) => spanned(node, Err(SizeFault::NoUnit(number.clone()))),
+        Value::Number(number) => spanned(node, Err(SizeError::NoUnit(number.clone()))),
         _ => spanned(node, Size::parse(&text(node, faults)?)),
     }
 }

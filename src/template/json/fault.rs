@@ -5,7 +5,7 @@ use crate::template::text::Span;
 
 /// A place where the text is not valid JSON.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SyntaxFault {
+pub struct JsonSyntaxError {
     pub span: Span,
     pub message: String,
     pub help: Option<&'static str>,

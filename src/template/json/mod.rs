@@ -8,5 +8,5 @@ mod fault;
 mod reader;
 mod string;
 
-pub(super) use fault::SyntaxFault;
+pub(super) use fault::JsonSyntaxError;
 pub use reader::read;

@@ -1,6 +1,6 @@
 //! The parser: values and containers, and recovery from errors.
 
-use super::fault::SyntaxFault;
+use super::fault::JsonSyntaxError;
 use crate::template::edit::{Change, Fix, Safety, json_string};
 use crate::template::node::{Member, Node, Value};
 use crate::template::text::Span;
@@ -12,7 +12,7 @@ const MAX_FAULTS: usize = 1000;
 const MAX_DEPTH: usize = 128;
 
 /// Parses a JSON document. An empty or unusable text results in [`Value::Broken`] and at least one error.
-pub fn read(text: &str) -> (Node, Vec<SyntaxFault>) {
+pub fn read(text: &str) -> (Node, Vec<JsonSyntaxError>) {
     let mut reader = Reader {
         text,
         at: 0,
@@ -53,7 +53,7 @@ pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
     pub(super) at: usize,
     depth: usize,
-    pub(super) faults: Vec<SyntaxFault>,
+    pub(super) faults: Vec<JsonSyntaxError>,
     /// There were more than [`MAX_FAULTS`] errors.
     full: bool,
     /// The parser is guessing, so later fixes are not reliable.
@@ -82,7 +82,7 @@ impl Reader<'_> {
     ) {
         self.full |= self.faults.len() == MAX_FAULTS;
         if !self.full {
-            self.faults.push(SyntaxFault {
+            self.faults.push(JsonSyntaxError {
                 span: Span::new(start, end),
                 message: message.into(),
                 help,

@@ -47,7 +47,10 @@ pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> S
         let names: Vec<String> =
             places.iter().map(|place| format!("{} on partition {}", place.path, place.partition)).collect();
         let message = format!("GRUB configuration missing: {}", names.join(", "));
-        return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
+        return tracer.add_issue_unless_unsupported(
+            step,
+            Issue::new(IssueKind::GrubConfiguration, message).help(STOPS),
+        );
     };
     shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));
     step.then([shell.file(tracer, &place)])
@@ -113,7 +116,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
                 message = format!("{message}; the search for `{search}` fails");
             }
             let issue = Issue::new(IssueKind::GrubConfiguration, message).help(STOPS);
-            if is_read { step.issue(issue) } else { tracer.unless_not_read(step, issue) }
+            if is_read { step.issue(issue) } else { tracer.add_issue_unless_unsupported(step, issue) }
         }
     }
 }
@@ -122,7 +125,10 @@ fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
     let Some(place) = conventional(tracer).into_iter().next() else {
         let places = DIRECTORIES.join(&format!("/{NAME}, "));
         let message = format!("GRUB configuration missing: {places}/{NAME}");
-        return tracer.unless_not_read(step, Issue::new(IssueKind::GrubConfiguration, message).help(STOPS));
+        return tracer.add_issue_unless_unsupported(
+            step,
+            Issue::new(IssueKind::GrubConfiguration, message).help(STOPS),
+        );
     };
     let mut shell = Shell::new(Firmware::Bios, Some(place.partition));
     shell.set("prefix", &format!("({}){}", device(place.partition), directory(&place.path)));

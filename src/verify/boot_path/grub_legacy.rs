@@ -79,7 +79,7 @@ pub(super) fn follow(tracer: &mut Tracer, step: Step) -> Step {
         let message = format!("GRUB Legacy menu missing: {}", MENUS.join(", "));
         let issue = Issue::new(IssueKind::GrubConfiguration, message)
             .help("create the menu; without it GRUB Legacy stops at its `grub>` prompt");
-        return tracer.unless_not_read(step, issue);
+        return tracer.add_issue_unless_unsupported(step, issue);
     };
     step.then([tracer.deeper(|tracer| menu_of(tracer, volume, &at))])
 }

@@ -223,7 +223,7 @@ impl<'d, 'a> Tracer<'d, 'a> {
     }
 
     /// Adds the issue of a missing file to a step, unless the file may be on a partition with an unsupported type.
-    fn unless_not_read(&self, step: Step, issue: Issue) -> Step {
+    fn add_issue_unless_unsupported(&self, step: Step, issue: Issue) -> Step {
         match self.disk.not_read.first() {
             None => step.issue(issue),
             Some(number) => {

@@ -34,7 +34,7 @@ impl Group {
     ];
 
     /// Whether the group differs between any two builds of a template that are not identical.
-    pub fn is_always_different(self) -> bool {
+    pub fn differs_in_every_build(self) -> bool {
         self >= Group::Identifiers
     }
 }

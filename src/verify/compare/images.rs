@@ -140,7 +140,7 @@ fn tables(a: &TableFacts, b: &TableFacts, out: &mut Differences) {
             (x, y) => {
                 let shown = |header: &Result<Header, _>| match header {
                     Ok(_) => "valid".to_owned(),
-                    Err(fault) => crate::plan::layout::gpt::HeaderFault::to_string(fault),
+                    Err(fault) => crate::plan::layout::gpt::HeaderError::to_string(fault),
                 };
                 out.field(&[&place], "header", shown(x), shown(y));
             }

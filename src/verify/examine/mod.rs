@@ -12,7 +12,7 @@ use crate::disk::{Kind, ReadError, Tree, Window, detect};
 use crate::host::{Context, Failure, Progress};
 use crate::image::format::OpenedImage;
 use crate::plan::command_line::words;
-use crate::plan::layout::gpt::{self, Entry, Header, HeaderFault};
+use crate::plan::layout::gpt::{self, Entry, Header, HeaderError};
 use crate::plan::layout::mbr::{Mbr, Record};
 use crate::plan::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
@@ -88,7 +88,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
         name: examination.name.to_owned(),
         format: image.format,
         ambiguous_size: image.ambiguous_size,
-        for_google: image.for_google,
+        is_gce_archive: image.is_gce_archive,
         size: image.size,
         sector,
         scheme,
@@ -104,7 +104,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
 /// A disk with a plan, or with any trace of a GPT, is expected to have a GPT.
 fn scheme(examination: &Examination, table: &TableFacts) -> Result<Scheme, Failure> {
     let image = examination.image;
-    let absent = |copy: &TableCopy| copy.header == Err(HeaderFault::Signature);
+    let absent = |copy: &TableCopy| copy.header == Err(HeaderError::Signature);
     let has_gpt = !absent(&table.primary) || !absent(&table.backup);
     let records = table.records.as_ref();
     if examination.plan.is_some() || has_gpt || records.is_some_and(Mbr::is_protective) {
@@ -208,7 +208,7 @@ pub fn read_table(
     let has_header = |sector: SectorSize| {
         let mut bytes = vec![0; sector.bytes() as usize];
         file.read_exact_at(&mut bytes, sector.bytes()).is_ok()
-            && Header::decode(&bytes) != Err(HeaderFault::Signature)
+            && Header::decode(&bytes) != Err(HeaderError::Signature)
     };
     let backup_at_4096 = || {
         let mut bytes = [0; 8];
@@ -270,7 +270,7 @@ fn copy(file: &File, size: u64, sector: SectorSize, at: u64) -> TableCopy {
     let mut bytes = vec![0; sector.bytes() as usize];
     let none = |header| TableCopy { header, array_crc: None, entries: Vec::new() };
     if file.read_exact_at(&mut bytes, at * sector.bytes()).is_err() {
-        return none(Err(HeaderFault::Signature));
+        return none(Err(HeaderError::Signature));
     }
     let header = match Header::decode(&bytes) {
         Ok(header) => header,

@@ -9,7 +9,7 @@ use crate::plan::layout::gpt::Entry;
 use crate::plan::layout::{Lba, SectorSize};
 use crate::template::Bytes;
 use crate::verify::facts::{Fsck, LuksFacts, PartitionFacts};
-use crate::verify::fsck::{fsck, knows_offset};
+use crate::verify::fsck::{fsck, supports_offset};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -118,7 +118,7 @@ fn look_inside(
         }
         Err(error) => facts.unreadable = Some(with_causes(&error)),
     }
-    facts.fsck = if knows_offset(kind) || offset == 0 {
+    facts.fsck = if supports_offset(kind) || offset == 0 {
         fsck(kind, &file, offset)?
     } else {
         fsck(kind, &apart(in_use, &window, examination.scratch)?, 0)?

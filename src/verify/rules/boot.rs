@@ -33,7 +33,7 @@ pub(super) fn entries(system: &System) -> Vec<Entry> {
 }
 
 /// Whether firmware is expected to start the image, and all filesystems that take part in the boot could be read.
-fn is_meant_to_boot(facts: &Facts) -> bool {
+fn is_bootable_by_plan(facts: &Facts) -> bool {
     let Some(plan) = &facts.plan else { return true };
     let apart = |at: &str| plan.partition_at(at).map(|(_, partition)| partition.number);
     let needed = ["/", "/boot", "/efi", "/boot/efi"].into_iter().filter_map(apart);
@@ -58,7 +58,7 @@ pub(super) fn in_system(facts: &Facts, at: &FileAt) -> (u32, String) {
 
 /// Reports the issues of some kinds. An issue behind a menu entry that must be selected is only a warning.
 fn report(facts: &Facts, firmware: Option<Firmware>, kinds: &[IssueKind], out: &mut Findings) {
-    if !is_meant_to_boot(facts) {
+    if !is_bootable_by_plan(facts) {
         return;
     }
     let paths = facts
@@ -99,7 +99,7 @@ pub(super) static BOOT_PATH: Rule = Rule {
 };
 
 fn nothing(facts: &Facts, out: &mut Findings) {
-    if !is_meant_to_boot(facts) || !facts.boot_paths.paths.is_empty() {
+    if !is_bootable_by_plan(facts) || !facts.boot_paths.paths.is_empty() {
         return;
     }
     match (&facts.plan, &facts.system) {
@@ -219,7 +219,7 @@ fn syslinux_configuration(facts: &Facts, out: &mut Findings) {
 
 /// The kernels on all boot paths, once for each entry, and whether the entry must be selected in a menu.
 pub(super) fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
-    if !is_meant_to_boot(facts) {
+    if !is_bootable_by_plan(facts) {
         return Vec::new();
     }
     let mut found: Vec<(&KernelStart, bool)> = Vec::new();
@@ -233,7 +233,7 @@ pub(super) fn kernels(facts: &Facts) -> Vec<(&KernelStart, bool)> {
 }
 
 /// Reports a message once for each file; only a warning if the entry must be selected in a menu.
-pub(super) fn report_of_kernel(
+pub(super) fn report_kernel(
     facts: &Facts,
     at: &FileAt,
     chosen: bool,
@@ -333,7 +333,7 @@ fn root_option(facts: &Facts, out: &mut Findings) {
             report(message, "write the UUID as `blkid` prints it", out);
             continue;
         }
-        if is_named_by_the_image(root) && !super::mounts::leads_to(facts, system, root, system.root) {
+        if is_named_by_the_image(root) && !super::mounts::refers_to(facts, system, root, system.root) {
             let message = format!("root={root} does not refer to the root partition {}", system.root);
             report(message, "check `cmdline` in the template, and hooks that change loader entries", out);
         }
@@ -371,7 +371,7 @@ pub(super) static BOOT_SPACE: Rule = Rule {
 };
 
 fn space(facts: &Facts, out: &mut Findings) {
-    let Some(system) = facts.system.as_ref().filter(|_| is_meant_to_boot(facts)) else { return };
+    let Some(system) = facts.system.as_ref().filter(|_| is_bootable_by_plan(facts)) else { return };
     let by_uefi =
         facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
     let place = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));

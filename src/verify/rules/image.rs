@@ -17,7 +17,7 @@ pub(super) static GCE_SIZE: Rule = Rule {
 };
 
 fn google(facts: &Facts, out: &mut Findings) {
-    if facts.for_google && !facts.size.is_multiple_of(Bytes::GIB) {
+    if facts.is_gce_archive && !facts.size.is_multiple_of(Bytes::GIB) {
         out.report(format!("disk.raw has {} bytes, which is not a multiple of 1 GiB", facts.size))
             .help("set `DiskSize` to whole GiB in the template, or remove it to have the size rounded up");
     }

@@ -23,7 +23,7 @@ pub(super) fn find(partitions: &[PartitionFacts], system: &System, device: &str)
 }
 
 /// Whether a device name refers to a partition of the image. Source: fstab(5); udev's links below /dev/disk.
-pub(super) fn leads_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
+pub(super) fn refers_to(facts: &Facts, system: &System, device: &str, number: u32) -> bool {
     facts.partition(number).is_some_and(|partition| is(partition, &facts.partitions, system, device))
 }
 
@@ -123,7 +123,7 @@ fn units(system: &System) -> Vec<Unit> {
         }
         let path = format!("{directory}/{name}");
         // A link to /dev/null masks a unit.
-        let id = system.tree.find_itself(&path);
+        let id = system.tree.find_nofollow(&path);
         if id.is_none_or(|id| !matches!(system.tree.nodes[id].body, Body::File(_))) {
             continue;
         }

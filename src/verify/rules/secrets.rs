@@ -16,7 +16,7 @@ pub(super) static MACHINE_ID: Rule = Rule {
 
 fn machine_id(system: &System, out: &mut Findings) {
     for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
-        let Some(id) = system.tree.find_itself(path) else { continue };
+        let Some(id) = system.tree.find_nofollow(path) else { continue };
         if !matches!(system.tree.nodes[id].body, Body::File(_)) {
             continue;
         }
@@ -136,7 +136,7 @@ fn private_keys(system: &System, out: &mut Findings) {
     }
     // State of a cloud-init run during the build, and a generated iSCSI initiator name.
     for path in ["/var/lib/cloud/instance", "/etc/iscsi/initiatorname.iscsi"] {
-        if system.tree.find_itself(path).is_some()
+        if system.tree.find_nofollow(path).is_some()
             && !system.text(path).is_some_and(|text| text.contains("GenerateName=yes"))
         {
             out.report("the image contains the identity of a single machine").path(path);

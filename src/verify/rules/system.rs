@@ -1,6 +1,6 @@
 //! The installed system: init, login programs, accounts and the kernel command line.
 
-use super::boot::{kernels, report_of_kernel};
+use super::boot::{kernels, report_kernel};
 use super::units::{UNITS, Unit, unit};
 use crate::disk::Kind;
 use crate::finding::Level;
@@ -192,7 +192,7 @@ fn getty(facts: &Facts, out: &mut Findings) {
     }
     // The getty on the screen is not generated, but enabled by a link.
     let on_screen = ["getty.target.wants/getty@tty1.service"].iter().any(|link| {
-        UNITS.iter().any(|directory| system.tree.find_itself(&format!("{directory}/{link}")).is_some())
+        UNITS.iter().any(|directory| system.tree.find_nofollow(&format!("{directory}/{link}")).is_some())
     });
     let has_screen = on_screen
         || system.exists("/etc/systemd/system/display-manager.service")
@@ -227,7 +227,7 @@ fn kernel_command_line(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         let mut report = |message: String, out: &mut Findings| {
-            report_of_kernel(facts, &start.entry, chosen, message, &mut seen, out);
+            report_kernel(facts, &start.entry, chosen, message, &mut seen, out);
         };
         let words = || words(&start.options).into_iter();
         if start.options.len() > LONGEST {

@@ -1,7 +1,7 @@
 //! The partition table: both GPT copies, their contents, and the MBR.
 
 use crate::finding::Level;
-use crate::plan::layout::gpt::MbrFault;
+use crate::plan::layout::gpt::MbrError;
 use crate::plan::layout::{Lba, first_usable, last_usable};
 use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
 use crate::verify::rule::{Check, Findings, Rule};
@@ -235,7 +235,7 @@ fn mbr(facts: &Facts, out: &mut Findings) {
         let added = out.report(format!("protective MBR: {fault}"));
         // Firmware and kernel check only its type and its start. Sources: EDK2, MdeModulePkg, PartitionDxe/Gpt.c; Linux,
         // block/partitions/efi.c, is_pmbr_valid.
-        if matches!(fault, MbrFault::Length { .. }) {
+        if matches!(fault, MbrError::Length { .. }) {
             added.level(Level::Warning);
         }
     }

@@ -33,7 +33,7 @@ fn template_of(name: &str) -> Option<String> {
 pub(super) fn unit(system: &System, name: &str) -> Unit {
     for directory in UNITS {
         let path = format!("{directory}/{name}");
-        let Some(id) = system.tree.find_itself(&path) else { continue };
+        let Some(id) = system.tree.find_nofollow(&path) else { continue };
         return match &system.tree.nodes[id].body {
             Body::Link(target) if target == b"/dev/null" => Unit::Masked,
             // systemd follows links to other units by name.
@@ -98,7 +98,7 @@ struct Dependencies {
 fn file_of(system: &System, name: &str) -> Option<(String, String)> {
     for directory in UNITS {
         let path = format!("{directory}/{name}");
-        let Some(id) = system.tree.find_itself(&path) else { continue };
+        let Some(id) = system.tree.find_nofollow(&path) else { continue };
         if let Body::Link(target) = &system.tree.nodes[id].body {
             let target = String::from_utf8_lossy(target).into_owned();
             let file = target.rsplit('/').next().unwrap_or_default();

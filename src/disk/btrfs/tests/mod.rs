@@ -1,7 +1,7 @@
 //! Filesystems made by `mkfs.btrfs`, filled, and checked by `btrfs check`, `btrfs restore` and the reader.
 
 mod hostile;
-mod refused;
+mod rejected;
 mod sample;
 mod space;
 mod written;
@@ -26,7 +26,7 @@ fn mkfs(size: u64, options: &str) -> Option<NamedTempFile> {
     image.as_file().set_len(size).unwrap();
     let mut command = crate::disk::judge("mkfs.btrfs");
     command.args(["-q", "-U", "12345678-1234-1234-1234-123456789abc", "-L", "sample"]);
-    if !crate::disk::has_judge("mkfs.btrfs") {
+    if !crate::disk::has_checker("mkfs.btrfs") {
         return None;
     }
     let output = command.args(options.split_whitespace()).arg(image.path()).output().unwrap();

@@ -4,7 +4,7 @@ mod written;
 
 use super::Fat;
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Tree};
-use crate::disk::{has_judge, judge};
+use crate::disk::{has_checker, judge};
 use crate::plan::capacity::fat::Request;
 use std::fs::{self, File};
 use std::path::Path;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     let mut command = judge(program);
     command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
-    has_judge(program).then(|| command.output().unwrap())
+    has_checker(program).then(|| command.output().unwrap())
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {

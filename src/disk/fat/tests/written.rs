@@ -1,11 +1,11 @@
 //! Fills filesystems that mkfs.vfat made, checks them with fsck.fat, and reads them with mtools.
 
 use super::{SHAPES, run};
-use crate::disk::fat::{Fat, WriteError, fill, unholdable};
+use crate::disk::fat::{Fat, WriteError, fill, first_unsupported};
 use crate::disk::scan::{Scan, scan};
 use crate::disk::source::Window;
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Tree};
-use crate::disk::{Keeps, compare, content_difference};
+use crate::disk::{Stores, compare, content_difference};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -277,7 +277,7 @@ fn unsupported_nodes_are_found_beforehand() {
         for node in &mut scan.tree.nodes {
             (node.uid, node.gid) = (0, 0);
         }
-        let found = unholdable(&scan.tree.nodes, 4096, (0, 0));
+        let found = first_unsupported(&scan.tree.nodes, 4096, (0, 0));
         let found = found.as_ref().map(|(path, problem)| (path.as_str(), problem.as_str()));
         assert_eq!(found, expect);
     };
@@ -322,7 +322,7 @@ fn directory_names_are_case_insensitive() {
     fill(&window, &scan, false).unwrap();
     judged(directory.path(), "another case");
     let found = Fat::open(&window).unwrap().tree().unwrap();
-    let keeps = Keeps { owners: false, case: false, others: true };
+    let keeps = Stores { owners: false, case: false, others: true };
     let files = compare(&scan.tree, &found, keeps).unwrap();
     assert_eq!(content_difference(files, &scan.paths, &found, &window).unwrap(), None);
     assert_eq!(read_back(&image)["EFI/Boot/BOOTX64.EFI"], Some(b"ours".to_vec()));

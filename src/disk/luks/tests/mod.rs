@@ -1,7 +1,7 @@
 //! Volumes that are written and read back, damaged, and checked with cryptsetup.
 
+mod cryptsetup;
 mod damage;
-mod judged;
 mod round_trip;
 
 use super::{DATA_OFFSET, Hash, KeyDerivation, Parameters, Volume, encrypt, format, seeded};

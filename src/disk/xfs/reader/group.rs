@@ -3,7 +3,7 @@
 use super::super::format::{
     AGF_MAGIC, AGF_SECTOR, AGI_MAGIC, AGI_SECTOR, CHUNK, FREE_BY_START_MAGIC, INODES_MAGIC, incompat,
 };
-use super::super::header::crc_holds;
+use super::super::header::crc_is_valid;
 use super::super::superblock::Superblock;
 use super::super::view::View;
 use super::btree::{Kind, Pointers, Roots};
@@ -95,7 +95,7 @@ impl Xfs<'_> {
     fn check_group(&self, view: &View, magic: u32, crc: usize) -> Result<(), ReadError> {
         view.expect("the magic number", view.u32(0)?, magic)?;
         view.expect("the group number", u64::from(view.u32(8)?), view.name.number)?;
-        if self.superblock.version == 5 && !crc_holds(view.bytes, crc) {
+        if self.superblock.version == 5 && !crc_is_valid(view.bytes, crc) {
             return Err(view.damaged("checksum mismatch"));
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::super::format::{
     BIGTIME_EPOCH, FLAG2_BIGTIME, FLAG2_NREXT64, INODE_CORE, INODE_CRC, INODE_MAGIC, NANOSECONDS,
     OLD_INODE_CORE,
 };
-use super::super::header::crc_holds;
+use super::super::header::crc_is_valid;
 use super::super::view::View;
 use super::open::{Xfs, name};
 use crate::disk::source::ReadError;
@@ -108,7 +108,7 @@ impl Xfs<'_> {
     }
 
     fn check_inode(&self, view: &View, number: u64) -> Result<(), ReadError> {
-        if !crc_holds(view.bytes, INODE_CRC) {
+        if !crc_is_valid(view.bytes, INODE_CRC) {
             return Err(view.damaged("checksum mismatch"));
         }
         view.expect("the inode number", view.u64(152)?, number)?;

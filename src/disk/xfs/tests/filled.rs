@@ -1,7 +1,9 @@
 //! Filled filesystems are valid and read back unchanged.
 
 use super::super::{WriteError, Xfs, fill};
-use super::support::{Builder, FILL, MIB, Numbers, STANDARD, check, digest, fresh, has_judges, node, window};
+use super::support::{
+    Builder, FILL, MIB, Numbers, STANDARD, check, digest, fresh, has_checkers, node, window,
+};
 use crate::disk::scan::scan;
 use crate::disk::tree::{Body, Content, Node, ROOT};
 use std::os::unix::fs::FileExt;
@@ -69,7 +71,7 @@ pub(super) fn all_kinds() -> Builder {
 
 #[test]
 fn all_node_types_on_all_filesystem_variants() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let Builder { scan } = all_kinds();
@@ -91,7 +93,7 @@ fn all_node_types_on_all_filesystem_variants() {
 
 #[test]
 fn times_without_bigtime_are_clamped() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = Builder::new();
@@ -107,7 +109,7 @@ fn times_without_bigtime_are_clamped() {
 
 #[test]
 fn directories_of_all_sizes() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut numbers = Numbers(2);
@@ -128,7 +130,7 @@ fn directories_of_all_sizes() {
 
 #[test]
 fn many_inodes_need_btrees_with_levels() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = Builder::new();
@@ -141,7 +143,7 @@ fn many_inodes_need_btrees_with_levels() {
 
 #[test]
 fn holes_are_preserved() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -173,7 +175,7 @@ fn holes_are_preserved() {
 
 #[test]
 fn too_small_filesystems_are_rejected_before_writing() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = Builder::new();
@@ -193,7 +195,7 @@ fn too_small_filesystems_are_rejected_before_writing() {
 
 #[test]
 fn unsupported_features_are_rejected_by_name() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let scan = Builder::new().scan;
@@ -212,7 +214,7 @@ fn unsupported_features_are_rejected_by_name() {
 
 #[test]
 fn unsupported_nodes_are_rejected() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let fill_error = |change: fn(&mut Node)| {

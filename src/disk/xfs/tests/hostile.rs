@@ -1,10 +1,10 @@
 //! Damaged filesystems: the reader may reject them, but must return.
 
 use super::super::format::{INODE_CRC, INODES_MAGIC, REMOTE_VALUE_MAGIC};
-use super::super::header::{crc_holds, seal_crc};
+use super::super::header::{crc_is_valid, seal_crc};
 use super::super::{Xfs, fill};
 use super::filled::all_kinds;
-use super::support::{Builder, FILL, MIB, Numbers, STANDARD, fresh, has_judges, window};
+use super::support::{Builder, FILL, MIB, Numbers, STANDARD, fresh, has_checkers, window};
 use crate::disk::bytes::is_zero;
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::ROOT;
@@ -45,7 +45,7 @@ fn structures(source: &dyn Source, used: &[Range<u64>]) -> Vec<(Range<u64>, usiz
             for (length, crc) in CRCS.into_iter().filter(|(length, _)| at % length == 0) {
                 let mut bytes = vec![0; length as usize];
                 source.read_at(&mut bytes, at).unwrap();
-                if !is_zero(&bytes) && crc_holds(&bytes, crc) {
+                if !is_zero(&bytes) && crc_is_valid(&bytes, crc) {
                     found.push((at..at + length, crc));
                 }
             }
@@ -66,7 +66,7 @@ fn read_all(source: &dyn Source, around: u64) -> Result<usize, ReadError> {
 
 #[test]
 fn damage_does_not_panic() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = all_kinds();
@@ -119,7 +119,7 @@ fn find_block(xfs: &Xfs, source: &dyn Source, magic: u32, test: impl Fn(&[u8]) -
 
 #[test]
 fn duplicate_references_are_rejected() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = all_kinds();
@@ -149,7 +149,7 @@ fn duplicate_references_are_rejected() {
 
 #[test]
 fn a_truncated_image_is_rejected() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let image = fresh(300 * MIB, STANDARD);
@@ -163,7 +163,7 @@ fn a_truncated_image_is_rejected() {
 
 #[test]
 fn locations_are_described() {
-    if !has_judges() {
+    if !has_checkers() {
         return;
     }
     let mut builder = Builder::new();

@@ -20,8 +20,8 @@ pub(super) const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=
                             -l size=64m,internal=1";
 
 /// Whether the programs that make and check filesystems are installed.
-pub(super) fn has_judges() -> bool {
-    ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::disk::has_judge)
+pub(super) fn has_checkers() -> bool {
+    ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::disk::has_checker)
 }
 
 /// Features that builds disable, if mkfs.xfs supports them and the options do not set them: newer versions enable them

@@ -8,8 +8,8 @@ use super::super::superblock::{
 };
 use super::super::view::{Name, View};
 use super::WriteError;
+use super::base::{BaseImage, OWN_INODES, first_chunk};
 use super::fork::Fork;
-use super::ground::{Ground, OWN_INODES, first_chunk};
 use super::groups::{Chunk, GroupWriter, further_inode_blocks};
 use super::inode::{Core, Inodes};
 use super::space::Space;
@@ -25,14 +25,14 @@ use std::path::PathBuf;
 /// Timestamps that the filesystem cannot store are clamped. Equal trees, files and empty filesystems result in equal
 /// bytes, independent of the clock that mkfs.xfs used.
 pub fn fill(image: &File, scan: &Scan, fill: &Fill) -> Result<(), WriteError> {
-    let ground = Ground::read(image)?;
-    let have = ground.space.usable();
-    let rehearsed = Filler::new(&ground, scan, *fill, Output { image: None }).run()?;
+    let base = BaseImage::read(image)?;
+    let have = base.space.usable();
+    let rehearsed = Filler::new(&base, scan, *fill, Output { image: None }).run()?;
     if rehearsed.missing > 0 {
-        let log = ground.superblock.block_log;
+        let log = base.superblock.block_log;
         return Err(WriteError::Full { need: (have + rehearsed.missing) << log, have: have << log });
     }
-    Filler::new(&ground, scan, *fill, Output { image: Some(image) }).run()?;
+    Filler::new(&base, scan, *fill, Output { image: Some(image) }).run()?;
     Ok(())
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Filler<'a> {
     /// Parent directories, by node.
     pub(super) parents: Vec<NodeId>,
     pub(super) has_attributes: bool,
-    ground: &'a Ground,
+    base: &'a BaseImage,
     fill: Fill,
     /// By group.
     chunks: Vec<Vec<Chunk>>,
@@ -73,8 +73,8 @@ pub(super) struct Filler<'a> {
 }
 
 impl<'a> Filler<'a> {
-    fn new(ground: &'a Ground, scan: &'a Scan, fill: Fill, output: Output<'a>) -> Self {
-        let groups = ground.groups.len();
+    fn new(base: &'a BaseImage, scan: &'a Scan, fill: Fill, output: Output<'a>) -> Self {
+        let groups = base.groups.len();
         let mut parents = vec![ROOT; scan.tree.nodes.len()];
         for (id, node) in scan.tree.nodes.iter().enumerate() {
             if let Body::Directory(entries) = &node.body {
@@ -82,14 +82,14 @@ impl<'a> Filler<'a> {
             }
         }
         Self {
-            superblock: &ground.superblock,
+            superblock: &base.superblock,
             scan,
             output,
-            space: ground.space.clone(),
+            space: base.space.clone(),
             numbers: Vec::with_capacity(scan.tree.nodes.len()),
             parents,
             has_attributes: false,
-            ground,
+            base,
             fill,
             chunks: vec![Vec::new(); groups],
             inode_blocks: vec![Vec::new(); groups],
@@ -102,7 +102,7 @@ impl<'a> Filler<'a> {
         for (chunk, first) in firsts.iter().enumerate() {
             self.fill_chunk(chunk as u64 * CHUNK, *first)?;
         }
-        for group in &self.ground.groups {
+        for group in &self.base.groups {
             GroupWriter {
                 superblock: self.superblock,
                 output: self.output,
@@ -201,7 +201,7 @@ impl<'a> Filler<'a> {
             modified: epoch,
             changed: epoch,
             created: epoch,
-            flags: self.ground.realtime_flags[which],
+            flags: self.base.realtime_flags[which],
             data: Fork::empty(),
             attributes: None,
         }
@@ -209,8 +209,8 @@ impl<'a> Filler<'a> {
 
     fn write_superblock(&self, inodes: u64) -> Result<(), WriteError> {
         let free_inodes: u32 = self.chunks.iter().flatten().map(|chunk| chunk.free.count_ones()).sum();
-        let taken = self.ground.space.free() - self.space.free();
-        let mut sector = self.ground.sector.clone();
+        let taken = self.base.space.free() - self.space.free();
+        let mut sector = self.base.sector.clone();
         let view = View { bytes: &sector, name: Name { kind: "superblock", number: 0 }, at: 0 };
         let (free_blocks, version) = (view.u64(FREE_BLOCKS_OFFSET)?, view.u16(VERSION_OFFSET)?);
         put(&mut sector, INODE_COUNT_OFFSET, &inodes.to_be_bytes());

@@ -7,12 +7,12 @@
 //! few ranges.
 
 mod attributes;
+mod base;
 mod data;
 mod directory;
 mod error;
 mod fill;
 mod fork;
-mod ground;
 mod groups;
 mod index;
 mod inode;

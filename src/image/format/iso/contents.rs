@@ -31,7 +31,7 @@ pub struct CdImage {
 }
 
 /// All boot images of the boot catalog.
-pub type CdStart = Vec<CdImage>;
+pub type BootCatalog = Vec<CdImage>;
 
 impl<'f> Contents<'f> {
     pub(crate) fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
@@ -112,7 +112,7 @@ impl<'f> Contents<'f> {
     }
 
     /// Returns the images of the boot catalog with their errors.
-    pub(crate) fn start(&self) -> CdStart {
+    pub(crate) fn start(&self) -> BootCatalog {
         let with_fault = |(firmware, range): (Firmware, Range<u64>)| CdImage {
             firmware,
             fault: self.fault(firmware, range),
@@ -172,7 +172,7 @@ impl<'f> Contents<'f> {
 }
 
 /// Returns the firmware types in the boot catalog of a CD. Empty if the file is not a CD or is not bootable.
-pub fn boot_catalogue(disk: &File) -> std::io::Result<Vec<Firmware>> {
+pub fn boot_catalog(disk: &File) -> std::io::Result<Vec<Firmware>> {
     let read = |at: u64| -> std::io::Result<Vec<u8>> {
         let mut sector = vec![0; SECTOR as usize];
         let mut filled = 0;

@@ -1,6 +1,6 @@
 //! Kernels and initramfs images on the boot paths.
 
-use super::{kernels, report, report_of_kernel};
+use super::{kernels, report, report_kernel};
 use crate::disk::Kind;
 use crate::finding::Level;
 use crate::verify::boot_path::{IssueKind, KernelImage};
@@ -22,7 +22,7 @@ pub(super) fn kernel_damaged(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         if let Some((at, KernelImage { damage: Some(damage), .. })) = &start.image {
-            report_of_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
+            report_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
         }
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn initrd_damaged(facts: &Facts, out: &mut Findings) {
     for (start, chosen) in kernels(facts) {
         for (at, archive) in &start.initramfs {
             if let Some(damage) = &archive.damage {
-                report_of_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
+                report_kernel(facts, at, chosen, damage.clone(), &mut seen, out);
             }
         }
     }
@@ -85,9 +85,8 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
         if parts().any(|part| part.damage.is_some() || !part.is_complete) {
             continue;
         }
-        let mut report = |message: String, out: &mut Findings| {
-            report_of_kernel(facts, at, chosen, message, &mut seen, out)
-        };
+        let mut report =
+            |message: String, out: &mut Findings| report_kernel(facts, at, chosen, message, &mut seen, out);
         if !parts().any(|part| part.has_init) {
             report("the initramfs has no /init".to_owned(), out);
             continue;
@@ -161,7 +160,7 @@ pub(super) fn modules(facts: &Facts, out: &mut Findings) {
                 format!("installed: {others}")
             };
             let message = format!("no modules for kernel {version}: {directory} is missing; {there}");
-            report_of_kernel(facts, at, chosen, message, &mut seen, out);
+            report_kernel(facts, at, chosen, message, &mut seen, out);
         } else if !system.exists(&format!("{directory}/modules.dep"))
             && seen.insert((at.clone(), directory.clone()))
         {

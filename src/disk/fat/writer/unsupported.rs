@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The first node that a FAT filesystem with this cluster size cannot store. `owner`: user and group that all files on
 /// it will belong to.
-pub fn unholdable(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
+pub fn first_unsupported(nodes: &[Node], cluster: u64, owner: (u32, u32)) -> Option<(String, String)> {
     let mut waiting = vec![(ROOT, String::new())];
     while let Some((id, directory)) = waiting.pop() {
         let Body::Directory(children) = &nodes[id].body else { continue };

@@ -34,7 +34,7 @@ const INCOMPAT_NAMES: &[(u32, &str)] = &[
 ];
 
 /// An empty filesystem.
-pub(super) struct Ground {
+pub(super) struct BaseImage {
     pub superblock: Superblock,
     /// The primary superblock's sector.
     pub sector: Vec<u8>,
@@ -44,7 +44,7 @@ pub(super) struct Ground {
     pub realtime_flags: [u16; 2],
 }
 
-impl Ground {
+impl BaseImage {
     pub(super) fn read(image: &File) -> Result<Self, WriteError> {
         let io = |error| WriteError::Read(ReadError::Io { at: 0, error });
         let size = image.metadata().map_err(io)?.len();

@@ -1,7 +1,7 @@
 //! Volumes written here and read by cryptsetup, and vice versa. cryptsetup does not need root privileges for files.
 
 use super::{PASSPHRASE, SECTOR_SIZES, image, quick, volume};
-use crate::disk::has_judge;
+use crate::disk::has_checker;
 use crate::disk::luks::{Argon2Cost, Hash, KeyDerivation, Luks, Parameters, UnlockError};
 use crate::disk::source::Window;
 use crate::plan::layout::SectorSize;
@@ -48,7 +48,7 @@ const COSTS: [KeyDerivation; 4] = [
 
 #[test]
 fn cryptsetup_opens_it_with_the_right_passphrase_only() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let (right, wrong) = (key_file(PASSPHRASE), key_file(b"wrong"));
@@ -64,7 +64,7 @@ fn cryptsetup_opens_it_with_the_right_passphrase_only() {
 
 #[test]
 fn cryptsetup_finds_the_same_volume_key() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let image = image(&quick());
@@ -79,7 +79,7 @@ fn cryptsetup_finds_the_same_volume_key() {
 
 #[test]
 fn cryptsetup_shows_the_parameters_and_repairs_nothing() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let image = image(&Parameters { sector_size: SectorSize::B4096, ..quick() });
@@ -114,7 +114,7 @@ fn shape(image: &Path) -> Value {
 
 #[test]
 fn the_json_equals_that_of_cryptsetup() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);
@@ -147,7 +147,7 @@ fn the_json_equals_that_of_cryptsetup() {
 
 #[test]
 fn a_passphrase_added_by_cryptsetup_opens_the_volume() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let image = image(&quick());
@@ -171,7 +171,7 @@ fn a_passphrase_added_by_cryptsetup_opens_the_volume() {
 
 #[test]
 fn volumes_made_by_cryptsetup_are_read() {
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);
@@ -199,7 +199,7 @@ fn volumes_made_by_cryptsetup_are_read() {
 #[test]
 fn cryptsetup_re_encryption_preserves_the_data() {
     use crate::disk::source::Source;
-    if !has_judge("cryptsetup") {
+    if !has_checker("cryptsetup") {
         return;
     }
     let key = key_file(PASSPHRASE);

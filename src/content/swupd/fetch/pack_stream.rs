@@ -55,7 +55,7 @@ pub(super) fn send_all(
 }
 
 /// The receiving end, for the unpacking thread.
-pub(super) struct Arriving<'c, 'p> {
+pub(super) struct PackReader<'c, 'p> {
     pub(super) receiver: Receiver<Chunk>,
     pub(super) chunk: Vec<u8>,
     pub(super) at: usize,
@@ -63,7 +63,7 @@ pub(super) struct Arriving<'c, 'p> {
     pub(super) end: Option<End>,
 }
 
-impl Read for Arriving<'_, '_> {
+impl Read for PackReader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
             match self.receiver.recv() {
@@ -94,7 +94,7 @@ pub(super) struct Told<'c, 'p> {
 }
 
 impl Told<'_, '_> {
-    pub(super) fn now_and_then(&self) {
+    pub(super) fn report_periodically(&self) {
         const PAUSE: Duration = Duration::from_millis(200);
         let Ok(mut last) = self.last.try_lock() else { return };
         if last.elapsed() < PAUSE {

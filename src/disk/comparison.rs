@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What the filesystem can store besides names, types and sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeps {
+pub struct Stores {
     /// It stores owners, permissions, links, devices and extended attributes.
     pub owners: bool,
     /// It is case-sensitive.
@@ -29,7 +29,7 @@ pub(super) type Pair = (String, NodeId, NodeId);
 ///
 /// # Errors
 /// The first difference: a path from the filesystem's root, and a description.
-pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>, (String, String)> {
+pub fn compare(expected: &Tree, found: &Tree, keeps: Stores) -> Result<Vec<Pair>, (String, String)> {
     let mut files = Vec::new();
     let mut waiting = vec![(ROOT, ROOT, String::new())];
     // Hard links of one node must also be hard links of one node in the other tree.
@@ -70,7 +70,7 @@ pub fn compare(expected: &Tree, found: &Tree, keeps: Keeps) -> Result<Vec<Pair>,
     Ok(files)
 }
 
-fn node_difference(node: &Node, there: &Node, keeps: Keeps, is_root: bool) -> Option<String> {
+fn node_difference(node: &Node, there: &Node, keeps: Stores, is_root: bool) -> Option<String> {
     let kind = |node: &Node| match node.mode & mode::TYPE {
         mode::DIRECTORY => "a directory",
         mode::FILE => "a file",
@@ -159,9 +159,9 @@ mod tests {
         fs::hard_link(root.join("d/f"), root.join("g")).unwrap();
         std::os::unix::fs::symlink("d", root.join("l")).unwrap();
         let good = survey(root, 0).unwrap().tree;
-        let all = Keeps { owners: true, case: true, others: false };
-        let id = |path: &str| good.find_itself(path).unwrap();
-        let check = |keeps: Keeps, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
+        let all = Stores { owners: true, case: true, others: false };
+        let id = |path: &str| good.find_nofollow(path).unwrap();
+        let check = |keeps: Stores, change: &dyn Fn(&mut Tree), expect: Option<(&str, &str)>| {
             let mut found = good.clone();
             change(&mut found);
             let message = compare(&good, &found, keeps).err();
@@ -180,17 +180,21 @@ mod tests {
         };
         check(all, &|tree| add(tree, b"x", id("/g")), Some(("/x", "not in the tree")));
         check(all, &|tree| add(tree, b"lost+found", id("/d")), None);
-        check(Keeps { owners: true, case: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
+        check(Stores { owners: true, case: true, others: true }, &|tree| add(tree, b"x", id("/g")), None);
         check(all, &|tree| add(tree, b"l", id("/g")), Some(("/l", "is a file, expected a link")));
         let target = |tree: &mut Tree| tree.nodes[id("/l")].body = Body::Link(b"e".to_vec());
         check(all, &target, Some(("/l", "target is `e`, expected `d`")));
-        check(Keeps { owners: false, case: true, others: false }, &|tree| tree.nodes[id("/d")].uid = 9, None);
+        check(
+            Stores { owners: false, case: true, others: false },
+            &|tree| tree.nodes[id("/d")].uid = 9,
+            None,
+        );
         let upper = |tree: &mut Tree| {
             remove(tree, ROOT, b"d");
             add(tree, b"D", id("/d"));
         };
         check(all, &upper, Some(("/d", "missing")));
-        check(Keeps { owners: false, case: false, others: false }, &upper, None);
+        check(Stores { owners: false, case: false, others: false }, &upper, None);
         let twin = |tree: &mut Tree| {
             let copy = tree.nodes[id("/g")].clone();
             tree.nodes.push(copy);
