@@ -10,6 +10,11 @@ export CARGO_TARGET_DIR := target
 ## demo: build the kvm image and boot it to its login prompt
 demo: setup
 	$(ISTER) build vm-tests/kvm/template.json -o out --boot-test --report out/report
+	@$(ISTER) doctor | grep '^slow' || true
+	@echo "next:"
+	@echo "  cargo install --locked --path .              # ister on your PATH; until then it is $(ISTER)"
+	@echo "  ister new kvm -o web.json --name web --user \$$USER --key ~/.ssh/id_ed25519.pub"
+	@echo "  docs/tutorial.md                             # a web server image, step by step"
 
 ## test: run all tests that must pass before a merge, including those that boot images
 test: test-tools

@@ -214,7 +214,11 @@ fn resumed_run_keeps_existing_results() {
     results(&out, "nightly", None, &all, &all.map(|kind| (kind, "passed")));
     let output = resume(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("has results of the same run for all types at no commit"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("has results of the same run for all types at no commit"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 fn renamed_hook_directory_selects_its_type() {

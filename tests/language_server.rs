@@ -159,7 +159,44 @@ fn the_server_exits_with_its_client() {
     assert_eq!(server.wait().unwrap().code(), Some(1));
 }
 
+/// A quick fix allows a warning in the template; errors have none.
+fn warnings_can_be_allowed() {
+    let mut client = Client::start(&Value::Null);
+    let uri = "file:///w/t.json";
+    let name = "a".repeat(64);
+    let text = format!(
+        "{{\"DestinationType\": \"virtual\", \"PartitionLayout\": 7, \"FilesystemTypes\": [],\n\"Hostname\": \"{name}\"}}\n"
+    );
+    client.open(uri, &text);
+    client.receive();
+    let titles = |client: &mut Client, line: u32| -> Vec<(String, Value)> {
+        let range =
+            json!({ "start": { "line": line, "character": 0 }, "end": { "line": line, "character": 80 } });
+        let context = json!({ "diagnostics": [] });
+        let document = json!({ "uri": uri });
+        client.request(
+            4,
+            "textDocument/codeAction",
+            json!({ "textDocument": document, "range": range, "context": context }),
+        );
+        let answer = client.receive();
+        let actions = answer["result"].as_array().unwrap().clone();
+        actions.into_iter().map(|action| (action["title"].as_str().unwrap().to_owned(), action)).collect()
+    };
+    let warnings = titles(&mut client, 1);
+    let (_, action) = warnings
+        .iter()
+        .find(|(title, _)| title == "allow `hostname-long` in this template, with a reason")
+        .unwrap_or_else(|| panic!("{warnings:?}"));
+    let edit = &action["edit"]["changes"][uri][0];
+    assert!(edit["newText"].as_str().unwrap().contains(r#"{"allow":{"hostname-long":""}}"#), "{edit}");
+    let errors = titles(&mut client, 0);
+    assert!(!errors.iter().any(|(title, _)| title.starts_with("allow `wrong-type`")), "{errors:?}");
+    client.shut_down();
+}
+
 crate::tests! {
+    warnings_can_be_allowed,
     invalid_uris_are_sent_back_unchanged,
     invalid_messages_are_answered_with_an_error,
     the_server_exits_with_its_client,

@@ -45,10 +45,11 @@ fn plans_match_their_snapshots() {
     let directory = tempfile::tempdir().unwrap();
     let templates = templates(directory.path());
     assert!(templates.len() > 20);
+    let mut shipped = Vec::new();
     for (name, path) in templates {
         let text = std::fs::read_to_string(&path).unwrap();
         // Options for templates that do not contain a disk size.
-        let mut more = Vec::new();
+        let mut more = vec!["--wide"];
         for (word, options) in
             [("\"rest\"", ["--disk-size", "20G"]), ("\"physical\"", ["--disk-size", "20G"])]
         {
@@ -57,6 +58,14 @@ fn plans_match_their_snapshots() {
             }
         }
         let shown = planned(&path, &more).replace(directory.path().to_str().unwrap(), "DIRECTORY");
+        shipped.push((name, shown));
+    }
+    for (name, shown) in &shipped {
+        // Most types of `ister new` are those of vm-tests, whose snapshot is enough.
+        let type_of_vm_tests = name.strip_prefix("new-").map(|kind| format!("vm-{kind}"));
+        if shipped.iter().any(|(other, plan)| Some(other) == type_of_vm_tests.as_ref() && plan == shown) {
+            continue;
+        }
         insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(format!("plan-of-{name}"), shown);
         });

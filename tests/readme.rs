@@ -26,7 +26,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "ister build vm-tests/kvm/template.json -o out --check-reproducible",
         "tests/build.rs: builds_are_reproducible",
     ),
-    ("ister build web.json -o out --boot-test", "vm-tests: tutorial"),
+    ("ister build web.json -o out --boot-test", "vm-tests: tutorial_commands_work"),
     ("cargo install --locked --path .", "vm-tests: readme_on_debian_12_and_13"),
     ("ister test kvm", "vm-tests: kvm_legacy_is_proven_as_a_type_and_published"),
     (

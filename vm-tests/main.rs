@@ -20,6 +20,7 @@ mod releases;
 mod replay;
 mod slurm;
 mod swupd;
+mod tutorial;
 mod types;
 mod updates;
 
@@ -49,6 +50,7 @@ fn main() {
         trial("kvm_legacy_is_proven_as_a_type_and_published", types::kvm_legacy),
         trial("published_images_verify_in_every_format", verify_formats),
         trial("swupd_content_builds_with_mixers_command_and_boots", swupd::swupd),
+        trial("tutorial_commands_work", tutorial::every_command_works),
         trial("what_ister_py_did_is_seen_in_the_running_system", compatibility),
         trial("link_in_the_esp_is_rejected", link_in_esp),
         trial("broken_no_loader_in_the_esp", no_loader),

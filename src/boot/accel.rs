@@ -26,6 +26,8 @@ impl fmt::Display for Accelerator {
 pub struct Choice {
     pub accelerator: Accelerator,
     pub reason: String,
+    /// How the host could have hardware acceleration.
+    pub remedy: Option<&'static str>,
 }
 
 /// The state of /dev/kvm.
@@ -51,14 +53,29 @@ fn decide(device: Device, cpuinfo: &str) -> Choice {
         .lines()
         .filter(|line| line.starts_with("flags"))
         .any(|line| line.split_whitespace().any(|flag| flag == "vmx" || flag == "svm"));
-    let tcg = |reason: &str| Choice { accelerator: Accelerator::Tcg, reason: reason.to_owned() };
+    let tcg = |reason: &str, remedy: &'static str| Choice {
+        accelerator: Accelerator::Tcg,
+        reason: reason.to_owned(),
+        remedy: Some(remedy),
+    };
     match (device, virtualises) {
-        (Device::Missing, _) => tcg("/dev/kvm does not exist"),
-        (Device::Forbidden, _) => tcg("no permission to open /dev/kvm (group kvm)"),
-        (Device::Opens, false) => tcg("/dev/kvm exists, but the CPU supports neither vmx nor svm"),
+        (Device::Missing, true) => tcg("/dev/kvm does not exist", "load the module kvm_intel or kvm_amd"),
+        (Device::Missing, false) => tcg(
+            "/dev/kvm does not exist",
+            "enable virtualization in the firmware, or nested virtualization in the host",
+        ),
+        (Device::Forbidden, _) => tcg(
+            "no permission to open /dev/kvm (group kvm)",
+            "add the user to the group: `sudo usermod -aG kvm $USER`, then log in again",
+        ),
+        (Device::Opens, false) => tcg(
+            "/dev/kvm exists, but the CPU supports neither vmx nor svm",
+            "enable nested virtualization in the host of this virtual machine",
+        ),
         (Device::Opens, true) => Choice {
             accelerator: Accelerator::Kvm,
             reason: "/dev/kvm can be opened and the CPU supports virtualisation".to_owned(),
+            remedy: None,
         },
     }
 }

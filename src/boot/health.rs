@@ -24,6 +24,11 @@ pub(super) const COMMANDS: [&str; 6] = [
 const STATES: [&str; 8] =
     ["initializing", "starting", "running", "degraded", "maintenance", "stopping", "offline", "unknown"];
 
+/// Whether a command is one of the checks of `--healthy`, and not of `--run`.
+pub fn is_health_check(command: &str) -> bool {
+    COMMANDS.contains(&command) || ROOT.contains(&command)
+}
+
 /// Returns the class and the lines that prove a problem. The first `answers` are those to [`COMMANDS`]; without a plan
 /// the mounts are not checked. `larger`: the disk is larger than planned. `host`: the required host name, if it differs
 /// from the plan's.

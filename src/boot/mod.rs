@@ -33,7 +33,7 @@ mod verdict;
 pub use accel::{Accelerator, Choice, choose};
 pub use direct::OwnKernel;
 pub use firmware::{FirmwareFile, Guess, emulator_version, firmware_file, guess_firmware};
-pub use health::AllowedNote;
+pub use health::{AllowedNote, is_health_check};
 pub use machine::{DirectKernel, DiskBus, Hardware, Network, NetworkCard};
 pub use monitor::{Action, BootMonitor, Goal, Limits, Probe};
 pub use run::{BootOptions, boot};

@@ -178,7 +178,8 @@ fn cpus() -> u32 {
 
 impl MachineArgs {
     fn accelerator(&self) -> Choice {
-        let requested = |accelerator: Accelerator| Choice { accelerator, reason: "requested".to_owned() };
+        let requested =
+            |accelerator: Accelerator| Choice { accelerator, reason: "requested".to_owned(), remedy: None };
         match self.accel {
             Accel::Auto => choose(),
             Accel::Kvm => requested(Accelerator::Kvm),

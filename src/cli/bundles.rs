@@ -1,6 +1,6 @@
 //! `ister bundles`
 
-use super::console::print;
+use super::console::{print, terminal_width};
 use super::files::definitions;
 use super::run::Outcome;
 use crate::plan::bundle::{Definition, Definitions};
@@ -90,7 +90,7 @@ pub(super) fn run(args: &BundlesArgs) -> anyhow::Result<Outcome> {
             for (name, definition) in bundles {
                 table.row([name.to_owned(), size(definition), definition.description.clone()]);
             }
-            print(&table.render());
+            print(&table.render_within(terminal_width()));
         }
         BundlesFormat::Human => {
             let pages: Vec<String> =

@@ -137,6 +137,13 @@ impl Progress for Console {
     }
 }
 
+/// Columns of the terminal that results are printed on; `None` if they go elsewhere.
+pub(super) fn terminal_width() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
+    (stdout.is_terminal() && size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
 /// Whether to use colours: on terminals, unless `NO_COLOR` is set (https://no-color.org) or the terminal is dumb.
 pub(super) fn use_colour(terminal: bool) -> bool {
     terminal

@@ -1,10 +1,11 @@
 //! `ister doctor`
 
-use super::console::print;
+use super::console::{print, terminal_width};
 use super::run::{Outcome, VerbosityArgs};
+use crate::boot;
 use crate::host::{
-    CATALOG, Failure, Invocation, Need, Presence, Progress, Tool, check, install_packages, run as run_tool,
-    subordinate_ranges, try_namespaces,
+    CATALOG, Failure, Invocation, Need, Presence, Progress, Tool, check, free_subordinate_range,
+    install_packages, run as run_tool, subordinate_ranges, try_namespaces,
 };
 use crate::report::Table;
 use clap::Args;
@@ -47,8 +48,9 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
         }
         if let Some(user) = user_without_ids(root) {
             progress.begin(format!("adding subordinate ids for user `{user}`"));
-            let range = ["--add-subuids", "100000-165535", "--add-subgids", "100000-165535"];
-            run_tool(&Invocation::new("sudo").arg("usermod").args(range).arg(&user))?;
+            let range = free_subordinate_range();
+            let options = ["--add-subuids", &range, "--add-subgids", &range];
+            run_tool(&Invocation::new("sudo").arg("usermod").args(options).arg(&user))?;
         }
         console.finish();
     }
@@ -139,6 +141,16 @@ fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
             "build: 65536 subordinate ids for this user".to_owned(),
         ]);
     }
+    let boot::Choice { accelerator, reason, remedy } = boot::choose();
+    table.row([
+        if accelerator == boot::Accelerator::Kvm { "ok" } else { "slow" }.to_owned(),
+        format!("accelerator {accelerator}"),
+        "-".to_owned(),
+        match remedy {
+            None => format!("boot: {reason}"),
+            Some(remedy) => format!("boot: {reason}; for KVM, {remedy}"),
+        },
+    ]);
     if let Some(allowed) = namespaces {
         table.row([
             if allowed { "ok" } else { "DENIED" }.to_owned(),
@@ -147,5 +159,5 @@ fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
             "build: isolated mounts, processes and host name".to_owned(),
         ]);
     }
-    table.render()
+    table.render_within(terminal_width())
 }

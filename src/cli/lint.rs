@@ -126,22 +126,10 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     if args.diff {
         return Ok(show_diffs(&processed, unreadable));
     }
-    let mut to_stdout = false;
-    if fixing {
-        for one in &processed {
-            let name = one.checked.source.name();
-            if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
-                if let Encoding::Unknown { .. } = one.checked.source.encoding() {
-                    console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
-                    unreadable = true;
-                } else {
-                    print(one.checked.source.text());
-                }
-                to_stdout = true;
-            } else if one.before.is_some() {
-                replace_file(Path::new(name), one.checked.source.text())?;
-            }
-        }
+    let written = if fixing { write_fixed(args, &processed)? } else { Written::Files };
+    if written == Written::Unreadable {
+        console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
+        unreadable = true;
     }
     let mut files = Vec::new();
     let mut fixes = Fixes::default();
@@ -150,16 +138,44 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         files.push(one.checked);
     }
     let text = show(args, &files, &fixes)?;
-    if to_stdout {
-        console.say(text.trim_end());
-    } else {
-        print(&text);
+    match written {
+        Written::Files => print(&text),
+        Written::Stdout | Written::Unreadable => console.say(text.trim_end()),
     }
     if unreadable {
         return Ok(Outcome::Usage);
     }
     let failed = is_denied || files.iter().any(|file| file.linted.has_errors());
     Ok(if failed { Outcome::Findings } else { Outcome::Fine })
+}
+
+/// Where fixed templates went. Findings do not go to stdout after a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Files,
+    Stdout,
+    /// Standard input that could not be decoded completely.
+    Unreadable,
+}
+
+/// Writes the templates that fixes changed. Standard input goes to stdout, changed or not.
+fn write_fixed(args: &LintArgs, processed: &[Processed]) -> anyhow::Result<Written> {
+    let mut written = Written::Files;
+    for one in processed {
+        let source = &one.checked.source;
+        if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
+            written = match source.encoding() {
+                Encoding::Unknown { .. } => Written::Unreadable,
+                _ => {
+                    print(source.text());
+                    Written::Stdout
+                }
+            };
+        } else if one.before.is_some() {
+            replace_file(Path::new(source.name()), source.text())?;
+        }
+    }
+    Ok(written)
 }
 
 fn safe_fix(finding: &Finding) -> bool {

@@ -4,12 +4,12 @@ mod page;
 
 use super::console::print;
 use super::run::{Outcome, command};
+#[cfg(feature = "full")]
 use crate::host::{Invocation, find_program, spawn};
 use anyhow::{Context, bail};
 use clap::Args;
-use std::io::{IsTerminal, Seek, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::Stdio;
 
 /// Print a completion script for a shell
 ///
@@ -74,11 +74,20 @@ pub(super) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
+/// The lint-only build runs no programs.
+#[cfg(not(feature = "full"))]
+fn shown_by_man(_: &str) -> anyhow::Result<bool> {
+    Ok(false)
+}
+
 /// Shows a page with man(1); `false` if the host does not have it.
+#[cfg(feature = "full")]
 fn shown_by_man(page: &str) -> anyhow::Result<bool> {
     if find_program("man").is_none() {
         return Ok(false);
     }
+    use std::io::{Seek, Write};
+    use std::process::Stdio;
     let mut file = tempfile::tempfile().context("could not create a temporary file")?;
     file.write_all(page.as_bytes())
         .and_then(|()| file.rewind())

@@ -1,6 +1,6 @@
 //! `ister new`
 
-use super::console::{Console, Verbosity, print};
+use super::console::{Console, Verbosity, print, terminal_width};
 use super::files::replace_file;
 use super::run::Outcome;
 use crate::lint::{Files, SCHEMA_TEXT, lint};
@@ -105,7 +105,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
         for kind in TYPES {
             table.row([kind.name.to_owned(), kind.purpose.to_owned()]);
         }
-        print(&table.render());
+        print(&table.render_within(terminal_width()));
         return Ok(Outcome::Fine);
     };
     let Some(kind) = TYPES.iter().find(|kind| kind.name == name) else {

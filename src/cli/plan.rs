@@ -1,11 +1,11 @@
 //! `ister plan`
 
 use super::changes::ChangeArgs;
-use super::console::print;
+use super::console::{print, terminal_width};
 use super::input::{TemplateArgs, print_json};
 use super::run::{Outcome, VerbosityArgs};
 use crate::plan::{Content, Footprint, PLAN_VERSION, Plan};
-use crate::report::{compare_plans, plan_svg, plan_table};
+use crate::report::{PlanView, compare_plans, plan_svg, plan_table};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,10 @@ pub(super) struct PlanArgs {
     /// Output format of the plan
     #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
     format: PlanFormat,
+
+    /// Show all columns, with GUIDs and sizes in bytes
+    #[arg(long)]
+    wide: bool,
 
     /// Compare with another template or plan (<image>.plan.json)
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
@@ -74,7 +78,9 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
         return Ok(if differences.is_empty() { Outcome::Fine } else { Outcome::Findings });
     }
     match args.format {
-        PlanFormat::Table => print(&plan_table(&plan)),
+        PlanFormat::Table => {
+            print(&plan_table(&plan, PlanView { wide: args.wide, width: terminal_width() }));
+        }
         PlanFormat::Json => print_json(&plan),
         PlanFormat::Svg => print(&plan_svg(&plan)),
     }

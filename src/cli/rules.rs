@@ -1,6 +1,6 @@
 //! `ister rules`
 
-use super::console::print;
+use super::console::{print, terminal_width};
 use super::input::print_json;
 use super::run::Outcome;
 use crate::report::{rules_markdown, rules_output, rules_table};
@@ -25,7 +25,7 @@ enum RulesFormat {
 
 pub(super) fn run(args: &RulesArgs) -> anyhow::Result<Outcome> {
     match args.format {
-        RulesFormat::Table => print(&rules_table()),
+        RulesFormat::Table => print(&rules_table(terminal_width())),
         RulesFormat::Json => print_json(&rules_output()),
         RulesFormat::Markdown => print(&rules_markdown()),
     }

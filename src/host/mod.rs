@@ -56,8 +56,8 @@ pub use memory::available_memory;
 pub use names::Names;
 #[cfg(feature = "full")]
 pub use namespace::{
-    Worker, Workspace, has_workspaces, kill_other_processes, subordinate_ranges, sweep_workspaces,
-    try_namespaces, workspace_from_stdin,
+    Worker, Workspace, free_subordinate_range, has_workspaces, kill_other_processes, subordinate_ranges,
+    sweep_workspaces, try_namespaces, workspace_from_stdin,
 };
 #[cfg(feature = "full")]
 pub use packages::install_packages;

@@ -177,6 +177,24 @@ pub fn subordinate_ranges(text: &str, name: &str, uid: u32) -> u64 {
         .sum()
 }
 
+/// The first range of 65536 IDs, as `usermod --add-subuids` takes it, that no user has in /etc/subuid or /etc/subgid.
+pub fn free_subordinate_range() -> String {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let first = first_free_id(&[&read("/etc/subuid"), &read("/etc/subgid")]);
+    format!("{first}-{}", first + IDS_NEEDED - 1)
+}
+
+/// The end of the highest range, at least the first ID that useradd(8) gives (SUB_UID_MIN of login.defs(5)).
+fn first_free_id(files: &[&str]) -> u64 {
+    let ends = files.iter().flat_map(|text| text.lines()).filter_map(|line| {
+        let mut fields = line.split(':').skip(1);
+        let start: u64 = fields.next()?.trim().parse().ok()?;
+        let count: u64 = fields.next()?.trim().parse().ok()?;
+        start.checked_add(count)
+    });
+    ends.max().unwrap_or(0).max(100_000)
+}
+
 /// User and group IDs of Debian reach up to 65534 (nobody).
 const IDS_NEEDED: u64 = 65_536;
 
@@ -199,8 +217,9 @@ fn check_subordinate_ranges() -> Result<(), Failure> {
             ))
             .detail(format!("found {have} subordinate IDs for `{name}` in {file}"))
             .help(format!(
-                "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}    \
-                 (or `ister doctor --install`; or run ister as root)"
+                "sudo usermod --add-subuids {range} --add-subgids {range} {name}    \
+                 (or `ister doctor --install`; or run ister as root)",
+                range = free_subordinate_range(),
             )));
         }
     }
@@ -427,6 +446,13 @@ fn send(message: &Message) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_of_other_users_are_not_given_again() {
+        assert_eq!(first_free_id(&["", ""]), 100_000);
+        assert_eq!(first_free_id(&["ada:100000:65536\nbob:165536:65536\n", "ada:100000:65536\n"]), 231_072);
+        assert_eq!(first_free_id(&["ada:5000:10\n# x\n", "bob:x:y\n"]), 100_000);
+    }
 
     #[test]
     fn ranges_are_matched_by_name_and_number() {

@@ -3,8 +3,8 @@
 use super::diagnostics::diagnostic;
 use super::document::Document;
 use super::server::Knowledge;
-use crate::lint::fix;
-use crate::template::{Edit, Safety, Span, resolve};
+use crate::lint::{Finding, Level, fix, rule};
+use crate::template::{Edit, Override, Safety, Span, format_json, resolve};
 use lsp_types::{
     CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, TextEdit, Uri, WorkspaceEdit,
 };
@@ -31,7 +31,16 @@ pub(super) fn actions(
     };
     let mut actions = Vec::new();
     if wanted(&CodeActionKind::QUICKFIX) {
-        actions.extend(quick_fixes(document, document.span(params.range)));
+        let at = document.span(params.range);
+        actions.extend(quick_fixes(document, at));
+        // One for each rule, after the fixes.
+        let mut rules = Vec::new();
+        for finding in findings_at(document, at).filter(|_| document.linted().syntax_errors == 0) {
+            if !rules.contains(&finding.rule) {
+                rules.push(finding.rule);
+                actions.extend(allow(document, finding));
+            }
+        }
     }
     // Only on explicit request, so that it does not appear in the list of quick fixes.
     if params.context.only.is_some() && wanted(&FIX_ALL) {
@@ -40,13 +49,14 @@ pub(super) fn actions(
     actions.into_iter().map(CodeActionOrCommand::CodeAction).collect()
 }
 
+fn findings_at(document: &Document, at: Span) -> impl Iterator<Item = &Finding> {
+    let touches = move |span: Span| span.start <= at.end && at.start <= span.end;
+    document.linted().findings.iter().filter(move |finding| touches(finding.place))
+}
+
 fn quick_fixes(document: &Document, at: Span) -> Vec<CodeAction> {
     let linted = document.linted();
-    let touches = |span: Span| span.start <= at.end && at.start <= span.end;
-    linted
-        .findings
-        .iter()
-        .filter(|finding| touches(finding.place))
+    findings_at(document, at)
         .filter_map(|finding| {
             let fix = finding.fix.as_ref()?;
             let edits = resolve(&fix.changes, document.text(), &linted.node)?;
@@ -62,9 +72,35 @@ fn quick_fixes(document: &Document, at: Span) -> Vec<CodeAction> {
         .collect()
 }
 
+/// Adds an entry to `$lint`, with an empty reason, which the linter then asks for.
+fn allow(document: &Document, finding: &Finding) -> Option<CodeAction> {
+    // Errors cannot be allowed in a template.
+    if rule(finding.rule).is_none_or(|rule| rule.level == Level::Error) {
+        return None;
+    }
+    let mut settings = document.linted().node.to_plain()["$lint"].take();
+    if !settings.is_object() {
+        settings = serde_json::json!({});
+    }
+    if !settings["allow"].is_object() {
+        settings["allow"] = serde_json::json!({});
+    }
+    settings["allow"][finding.rule] = "".into();
+    let changed = Override::json("$lint", &settings).apply(document.source());
+    let formatted = |text: &str| format_json(text).ok();
+    let was_formatted = formatted(document.text()).as_deref() == Some(document.text());
+    let text = if was_formatted { formatted(changed.text())? } else { changed.text().to_owned() };
+    Some(CodeAction {
+        title: format!("allow `{}` in this template, with a reason", finding.rule),
+        kind: Some(CodeActionKind::QUICKFIX),
+        diagnostics: Some(vec![diagnostic(document, finding)]),
+        edit: Some(workspace_edit(&document.uri, vec![whole_text(document, &text)])),
+        ..CodeAction::default()
+    })
+}
+
 fn fix_all(document: &Document, known: &Knowledge) -> Option<CodeAction> {
-    let safe =
-        |finding: &crate::lint::Finding| finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
+    let safe = |finding: &Finding| finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe);
     let fixed = fix(document.source(), &|text| document.judge_text(text, known), &safe);
     (fixed.source.text() != document.text()).then(|| CodeAction {
         title: "apply all safe fixes".to_owned(),

@@ -53,20 +53,20 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-pub fn rules_table() -> String {
+pub fn rules_table(width: Option<usize>) -> String {
     let mut table = Table::new(&["rule", "level", "finds"], &[]);
     for rule in lint_rules() {
         table.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
     }
     let of_images = verify_rules();
     if of_images.is_empty() {
-        return table.render();
+        return table.render_within(width);
     }
     let mut images = Table::new(&["rule of `verify`", "level", "finds"], &[]);
     for rule in of_images {
         images.row([rule.name.to_owned(), rule.level.name().to_owned(), rule.summary.to_owned()]);
     }
-    table.render() + "\n" + &images.render()
+    table.render_within(width) + "\n" + &images.render_within(width)
 }
 
 /// All rules on one page, for `docs/rules.md`.

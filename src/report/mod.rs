@@ -42,7 +42,7 @@ pub use findings::{
 };
 #[cfg(feature = "full")]
 pub(crate) use image_tests::image_tests_junit;
-pub use plan::{disk_title, plan_table};
+pub use plan::{PlanView, disk_title, plan_table};
 pub use plan_diff::compare_plans;
 #[cfg(feature = "full")]
 pub use receipt::{RECEIPT_VERSION, Receipt, receipt_human};

@@ -1,6 +1,7 @@
 //! Renders a plan as tables.
 
 use super::Table;
+use super::table::{GAP, wrapped};
 use crate::plan::{Disk, Password, Plan, Space};
 use crate::template::Bytes;
 
@@ -15,11 +16,40 @@ pub fn disk_title(disk: &Disk) -> String {
     )
 }
 
-pub fn plan_table(plan: &Plan) -> String {
+/// How much a plan's tables show.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanView {
+    /// All columns, with GUIDs.
+    pub wide: bool,
+    /// Columns of the terminal; `None` for no limit.
+    pub width: Option<usize>,
+}
+
+/// On narrower terminals, block addresses are left out.
+const WIDTH_FOR_ADDRESSES: usize = 80;
+
+pub fn plan_table(plan: &Plan, view: PlanView) -> String {
+    let lines = plan_lines(plan, view);
+    let width = view.width.unwrap_or(usize::MAX);
+    let mut out: String =
+        lines.lines().map(|line| wrapped(line, width.saturating_sub(GAP), "  ") + "\n").collect();
+    out.push('\n');
+    for disk in &plan.disks {
+        if plan.disks.len() > 1 {
+            out.push_str(&format!("{}\n", disk.name));
+        }
+        out.push_str(&disk_tables(disk, view));
+    }
+    out
+}
+
+/// What is not in the tables, a line each.
+fn plan_lines(plan: &Plan, view: PlanView) -> String {
     let mut out = String::new();
     for disk in &plan.disks {
         let table = if disk.keeps_table { ", partition table preserved" } else { "" };
-        out.push_str(&format!("{}, disk GUID {}{table}\n", disk_title(disk), disk.guid));
+        let guid = if view.wide { format!(", disk GUID {}", disk.guid) } else { String::new() };
+        out.push_str(&format!("{}{guid}{table}\n", disk_title(disk)));
     }
     match &plan.boot {
         Some(boot) => out.push_str(&format!(
@@ -57,23 +87,28 @@ pub fn plan_table(plan: &Plan) -> String {
         let names: Vec<&str> = plan.published.iter().map(|file| file.name.as_str()).collect();
         out.push_str(&format!("published: {}\n", names.join(", ")));
     }
-    out.push('\n');
-
-    for disk in &plan.disks {
-        if plan.disks.len() > 1 {
-            out.push_str(&format!("{}\n", disk.name));
-        }
-        out.push_str(&disk_tables(disk));
-    }
     out
 }
 
 /// Tables of the partitions: positions, identifiers and capacity.
-fn disk_tables(disk: &Disk) -> String {
-    let mut places = Table::new(
-        &["#", "first LBA", "last LBA", "size", "bytes", "filesystem", "label", "mount", "name"],
-        &[0, 1, 2, 3, 4],
-    );
+fn disk_tables(disk: &Disk, view: PlanView) -> String {
+    let with_addresses = view.wide || view.width.is_none_or(|width| width >= WIDTH_FOR_ADDRESSES);
+    let columns = [
+        ("#", true),
+        ("first LBA", with_addresses),
+        ("last LBA", with_addresses),
+        ("size", true),
+        ("bytes", view.wide),
+        ("filesystem", true),
+        ("label", view.wide),
+        ("mount", true),
+        ("name", true),
+    ];
+    let shown: Vec<&'static str> =
+        columns.iter().filter(|(_, shown)| *shown).map(|(name, _)| *name).collect();
+    let numbers = ["#", "first LBA", "last LBA", "size", "bytes"];
+    let right: Vec<usize> = (0..shown.len()).filter(|index| numbers.contains(&shown[*index])).collect();
+    let mut places = Table::new(&shown, &right);
     let mut names = Table::new(&["#", "type GUID", "unique GUID", "filesystem UUID", "flags"], &[0]);
     let mut spaces = Table::new(&["#", "capacity", "inodes", "used", "free", "remarks"], &[0, 1, 2, 3, 4]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -84,7 +119,7 @@ fn disk_tables(disk: &Disk) -> String {
             let luks = if partition.encryption.is_some() { " in LUKS2" } else { "" };
             format!("{}{luks}{preserved}", f.kind)
         });
-        places.row([
+        let cells = [
             partition.number.to_string(),
             partition.first_lba.to_string(),
             partition.last_lba.to_string(),
@@ -94,7 +129,8 @@ fn disk_tables(disk: &Disk) -> String {
             or_dash(filesystem.and_then(|f| f.label.clone())),
             or_dash(partition.mount.clone()),
             partition.name.clone(),
-        ]);
+        ];
+        places.row(cells.into_iter().zip(columns).filter(|(_, (_, shown))| *shown).map(|(cell, _)| cell));
         let flags = [(partition.legacy_boot, "legacy-boot"), (partition.no_auto, "no-auto")];
         let flags: Vec<&str> = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
         names.row([
@@ -116,7 +152,8 @@ fn disk_tables(disk: &Disk) -> String {
             ]);
         }
     }
-    places.render() + "\n" + &names.render() + "\n" + &spaces.render()
+    let names = if view.wide { names.render() + "\n" } else { String::new() };
+    places.render() + "\n" + &names + &spaces.render_within(view.width)
 }
 
 fn another_kernel(space: &Space) -> Option<String> {

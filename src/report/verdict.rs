@@ -1,7 +1,7 @@
 //! Renders a verdict as text.
 
 use super::Table;
-use crate::boot::{Class, Outcome, Probed, Start, Verdict, Witnessed};
+use crate::boot::{Answer, Class, Outcome, Probed, Start, Verdict, Witnessed, is_health_check};
 use crate::host::visible;
 
 /// A remark if the prompt did not appear on the serial console.
@@ -150,7 +150,14 @@ fn afterwards(verdict: &Verdict) -> String {
             }
         ));
     }
-    for answer in &last.answers {
+    // The output of successful checks is in verdict.json.
+    let is_shown =
+        |answer: &&Answer| verdict.outcome != Outcome::Reached || !is_health_check(&answer.command);
+    let checks = last.answers.len() - last.answers.iter().filter(is_shown).count();
+    if checks > 0 {
+        out.push_str(&format!("{checks} checks of the running system passed\n"));
+    }
+    for answer in last.answers.iter().filter(is_shown) {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));
         for line in &answer.lines {
             out.push_str(&format!("  {}\n", visible(line)));

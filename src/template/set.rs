@@ -46,6 +46,11 @@ impl Override {
         Override { key: key.to_owned(), json: serde_json::Value::from(value).to_string() }
     }
 
+    /// Sets a key to a value.
+    pub fn json(key: &str, value: &serde_json::Value) -> Self {
+        Override { key: key.to_owned(), json: value.to_string() }
+    }
+
     /// Replaces the value of the key, or adds the key at the beginning.
     ///
     /// The text itself is changed, so that findings about the new value have a place. Line numbers are preserved. A

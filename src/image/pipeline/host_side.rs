@@ -276,6 +276,14 @@ fn publish(
     Ok(published)
 }
 
+fn sync_devices(destination: &Destination, plan: &Plan) -> Result<(), Failure> {
+    let Destination::Devices { devices, .. } = destination else { return Ok(()) };
+    for (device, disk) in devices.iter().zip(&plan.disks) {
+        device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
+    }
+    Ok(())
+}
+
 /// Builds the image of a plan. The image stays unnamed until it is complete and then atomically replaces an older
 /// one.
 pub fn build(
@@ -342,11 +350,7 @@ pub fn build(
         .write_all(text.as_bytes())
         .context(|| format!("could not write `{}`", plan_path.display()))?;
     progress.begin("writing to disk");
-    if let Destination::Devices { devices, .. } = &options.destination {
-        for (device, disk) in devices.iter().zip(&plan.disks) {
-            device.sync_all().context(|| format!("could not write to /dev/{}", disk.name))?;
-        }
-    }
+    sync_devices(&options.destination, plan)?;
     // These files describe the old image, which is replaced now.
     for suffix in [".receipt.json", ".spdx.json", ".packages"] {
         remove_stale(&sibling_path(directory, plan, suffix))?;

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "disk-odd",
     summary: "the name of an image file is unusual",
     level: Level::Warning,
-    why: "The image is created under this name in the output directory. An absolute path is outside that directory, a device name suggests that the device is intended, and scripts often mishandle spaces and leading dashes.",
+    why: "The image is created under this name in the output directory. The directories of a path are ignored, a device name suggests that the device is intended, and scripts often mishandle spaces and leading dashes.",
     example: r#"{
     "PartitionLayout": [
         { "disk": "my image.img", "partition": 1, "size": "512M", "type": "EFI" },
@@ -53,21 +53,23 @@ fn check(template: &Template, out: &mut Findings) {
         name.strip_prefix(prefix)
             .is_some_and(|rest| !rest.is_empty() && rest.len() <= 3 && !rest.contains('.'))
     });
-    let what = if disk.starts_with('/') {
-        "absolute path outside the output directory"
-    } else if disk.split('/').any(|part| part == "..") {
-        "path outside the output directory"
+    let is_device = device || disk.starts_with("/dev/");
+    let what = if is_device {
+        "device name, but DestinationType is virtual"
+    } else if disk.starts_with('/') || disk.split('/').any(|part| part == "..") {
+        "only its last part is used, in the output directory"
     } else if name.starts_with('-') {
         "starts with `-`, which programs parse as an option"
     } else if name.contains(|c: char| c.is_whitespace() || "\"'$`\\*?;&|<>()[]{}!#~".contains(c)) {
         "contains spaces or shell metacharacters"
-    } else if device {
-        "device name, but DestinationType is virtual"
     } else {
         return;
     };
     out.report(disk.span, format!("unusual image file name `{}`: {what}", disk.value.escape_debug()))
-        .help("use a plain file name, for example `kvm.img`");
+        .help(match is_device {
+            true => "did you mean `\"DestinationType\": \"physical\"`? Otherwise use a file name, for example `kvm.img`",
+            false => "use a plain file name, for example `kvm.img`; `ister build -o DIR` selects the directory",
+        });
 }
 
 #[cfg(test)]
@@ -79,12 +81,19 @@ mod tests {
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "/srv/kvm.img"}]}"#,
-            &["1:61 unusual image file name `/srv/kvm.img`: absolute path outside the output directory"],
+            &[
+                "1:61 unusual image file name `/srv/kvm.img`: only its last part is used, in the output directory",
+            ],
         );
         check_rule(
             &super::RULE,
             r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "sda"}]}"#,
             &["1:61 unusual image file name `sda`: device name, but DestinationType is virtual"],
+        );
+        check_rule(
+            &super::RULE,
+            r#"{"DestinationType": "virtual", "PartitionLayout": [{"disk": "/dev/sda"}]}"#,
+            &["1:61 unusual image file name `/dev/sda`: device name, but DestinationType is virtual"],
         );
         check_rule(
             &super::RULE,

@@ -16,6 +16,7 @@ use std::borrow::Cow;
 pub use concise::concise;
 pub use github::github;
 pub use human::{findings_human, plan_errors_human};
+#[cfg(feature = "full")]
 pub(super) use json::FindingJson;
 #[cfg(test)]
 pub(crate) use json::LintOutput;
