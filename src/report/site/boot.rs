@@ -32,20 +32,14 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
         header {
             p { a href={ (("../").repeat(DEPTH)) "index.html" } { "← overview of run " (site.run.results.run.id) } }
             h1 { (boot.file) " " (words::badge(step.outcome)) }
-            p { b { (step.what) } @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } }
-            @if let Some(advice) = &boot.advice { p class="alert" { (advice) } }
-            @for line in &boot.look_at { p { "Check " code { (line) } } }
+            p { b { (words::prose(&step.what)) } @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } }
+            @if let Some(advice) = &boot.advice { p class="alert" { (words::prose(advice)) } }
+            @for line in &boot.look_at { p { "Check " (words::prose(line)) } }
             @if !step.earlier.is_empty() {
                 p { "Earlier attempts failed because of the host: " (step.earlier.join(", ")) "." }
             }
         }
         main {
-            (stages(site, record, step, boot))
-            section {
-                h2 { "Machine" }
-                dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
-                p { "Reproduce: " code { (step.command) } }
-            }
             section {
                 h2 { "Deciding lines" }
                 ul class="proof" {
@@ -58,6 +52,12 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
                         }
                     }
                 }
+            }
+            (stages(site, record, step, boot))
+            section {
+                h2 { "Machine" }
+                dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
+                p { "Reproduce: " code { (step.command) } }
             }
             @if files.has_boot_paths {
                 section {

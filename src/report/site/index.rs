@@ -82,10 +82,11 @@ fn wrong(site: &Site) -> Markup {
                 @for (record, step) in bad {
                     article class="wrong" id={ (record.kind) "-" (step.kind.name()) } {
                         h3 { (record.kind) ": " (step.name) " " (words::badge(step.outcome)) }
-                        p { b { (step.what) } @if let Some(boot) = &step.boot { @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } } }
-                        @if let Some(advice) = step.boot.as_ref().and_then(|boot| boot.advice.as_ref()) { p { (advice) } }
-                        @for line in step.boot.iter().flat_map(|boot| &boot.look_at) { p { code { (line) } } }
+                        // The evidence comes first.
                         @if !step.lines.is_empty() { pre { @for line in &step.lines { (line) "\n" } } }
+                        p { b { (words::prose(&step.what)) } @if let Some(boot) = &step.boot { @if let Some(last) = boot.stages.last() { " at stage " (last.stage) } } }
+                        @if let Some(advice) = step.boot.as_ref().and_then(|boot| boot.advice.as_ref()) { p { (words::prose(advice)) } }
+                        @for line in step.boot.iter().flat_map(|boot| &boot.look_at) { p { "Check " (words::prose(line)) } }
                         p { "Reproduce: " code { (step.command) } }
                         @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "Boot report of " (boot.file) } } }
                     }
@@ -145,7 +146,7 @@ fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
                             @if words::start(boot) == *start {
                                 div class="result" {
                                     (words::badge(step.outcome)) " "
-                                    a href={ (boot.report) "/index.html" } { (words::disk(boot)) }
+                                    a href={ (boot.report) "/index.html" } title={ "Boot report of " (boot.file) } { (words::disk(boot)) }
                                 }
                             }
                         }

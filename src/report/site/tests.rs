@@ -128,7 +128,7 @@ fn overview_has_problems_missing_results_and_changes() {
         "Image types: 0 of 2 passed",
         "No result for planned types: aws.",
         "kernel-panic</b> at stage kernel",
-        "look at `cmdline`",
+        "look at <code>cmdline</code>",
         "Kernel panic &lt;now&gt; &amp; ",
         "linux: 6.1 → 6.2",
         "new: none → 1",

@@ -5,6 +5,15 @@ use crate::imagetest::{BootRecord, StepOutcome};
 use crate::template::Bytes;
 use maud::{Markup, html};
 
+/// A message as HTML: text in back-quotes becomes code.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        @for (index, part) in text.split('`').enumerate() {
+            @if index % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// A coloured badge that is also readable without colours.
 pub(super) fn badge(outcome: StepOutcome) -> Markup {
     let mark = match outcome {
