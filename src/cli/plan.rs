@@ -135,8 +135,10 @@ pub(super) fn read_plan(path: &Path) -> anyhow::Result<Option<Plan>> {
 }
 
 /// File name extensions of published formats.
-const ENDINGS: &[&str] =
-    &["xz", "zst", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci", "pxe"];
+const ENDINGS: &[&str] = &[
+    "xz", "zst", "zstd", "gz", "tar", "qcow2", "vhd", "vhdx", "vmdk", "ova", "vdi", "raw", "iso", "oci",
+    "pxe",
+];
 
 /// The plan next to an image: `kvm.img.plan.json` for `kvm.img`, `kvm.img.xz`, `kvm.qcow2` and `kvm.qcow2.zst`.
 pub(super) fn plan_next_to(image: &Path) -> Option<PathBuf> {
@@ -166,5 +168,31 @@ pub(super) fn plan_in(path: &Path) -> anyhow::Result<Plan> {
     match read_plan(path)? {
         Some(plan) => Ok(plan),
         None => bail!("`{}` is not a plan; build the image again or remove the file", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_next_to_every_published_disk_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let plan = directory.path().join("kvm.img.plan.json");
+        std::fs::write(&plan, "{}").unwrap();
+        for name in [
+            "kvm.img",
+            "kvm.img.xz",
+            "kvm.qcow2",
+            "kvm.zstd.qcow2",
+            "kvm.qcow2.zst",
+            "kvm.vhd",
+            "kvm.vmdk",
+            "kvm.ova",
+            "kvm.tar.gz",
+        ] {
+            assert_eq!(plan_next_to(&directory.path().join(name)), Some(plan.clone()), "{name}");
+        }
+        assert_eq!(plan_next_to(&directory.path().join("web.qcow2")), None);
     }
 }
