@@ -15,9 +15,9 @@ struct Case {
     template: Value,
 }
 
-/// `tests/corpus.json`: small templates. Each invalid one has a single error that the schema rejects.
+/// `tests/corpus.txt`: small templates. Each invalid one has a single error that the schema rejects.
 fn corpus() -> Vec<Case> {
-    let corpus: Value = serde_json::from_str(include_str!("corpus.json")).unwrap();
+    let corpus: Value = serde_json::from_str(include_str!("corpus.txt")).unwrap();
     let cases: Vec<Case> = corpus["cases"]
         .as_array()
         .unwrap()

@@ -36,7 +36,7 @@ use std::time::Duration;
 /// Example: ister boot out/kvm.img --report out/report
 #[derive(Args, Debug)]
 pub(super) struct BootArgs {
-    /// Image to boot, in any published format
+    /// Image to boot: a disk in any supported format, a CD, or a network boot archive
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 

@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// List the bundles that apt content can have, or show what a bundle installs
+/// List the bundles for apt content, or show what a bundle installs
 ///
 /// A name in `Bundles` of a template that is not a bundle is the name of a package. docs/bundles.md describes the files of --bundles.
 ///

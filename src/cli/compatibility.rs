@@ -171,7 +171,7 @@ impl PreservedTree {
         let mut message =
             format!("ister: the root tree is in `{}`, which is accessible only to you", self.path.display());
         if !rustix::process::geteuid().is_root() {
-            // Its files belong to subordinate ids, so a plain `rm` fails.
+            // Its files belong to subordinate IDs, so a plain `rm` fails.
             message.push_str("; remove it with: unshare --map-root-user --map-auto rm -rf DIRECTORY");
         }
         message

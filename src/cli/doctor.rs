@@ -17,7 +17,7 @@ use clap::Args;
 /// Example: ister doctor --install
 #[derive(Args, Debug)]
 pub(super) struct DoctorArgs {
-    /// Install missing packages and set up subordinate ids
+    /// Install missing packages and set up subordinate IDs
     #[arg(long)]
     install: bool,
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Outcome> {
             install_packages(&packages, root, progress)?;
         }
         if let Some(user) = user_without_ids(root) {
-            progress.begin(format!("adding subordinate ids for user `{user}`"));
+            progress.begin(format!("adding subordinate IDs for user `{user}`"));
             let range = free_subordinate_range();
             let options = ["--add-subuids", &range, "--add-subgids", &range];
             run_tool(&Invocation::new("sudo").arg("usermod").args(options).arg(&user))?;
@@ -91,7 +91,7 @@ fn needed(args: &DoctorArgs) -> impl Iterator<Item = &'static Tool> {
     })
 }
 
-/// The current user, if not root and without a range of subordinate ids.
+/// The current user, if not root and without a range of subordinate IDs.
 fn user_without_ids(root: bool) -> Option<String> {
     if root {
         return None;
@@ -138,7 +138,7 @@ fn table(root: bool, args: &DoctorArgs, namespaces: Option<bool>) -> String {
             sign.to_owned(),
             "/etc/subuid, /etc/subgid".to_owned(),
             "-".to_owned(),
-            "build: 65536 subordinate ids for this user".to_owned(),
+            "build: 65536 subordinate IDs for this user".to_owned(),
         ]);
     }
     let boot::Choice { accelerator, reason, remedy } = boot::choose();

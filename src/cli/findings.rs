@@ -13,7 +13,7 @@ pub(super) enum FindingsFormat {
     Human,
     /// One line per finding: file:line:col: level[rule] message
     Concise,
-    /// For programs; docs/lint.md describes it
+    /// For programs; `ister schema` prints its JSON Schema
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,

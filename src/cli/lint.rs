@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Check templates for errors and likely mistakes
 ///
 /// Directories are searched for *.json files that look like templates. Exit code 0: no errors, possibly warnings;
-/// 1: errors were found.
+/// 1: errors were found, or with --diff something would change; 2: an input could not be read.
 ///
 /// To suppress a warning in a template, add a reason:
 /// "$lint": { "allow": { "hostname-long": "name given by the customer" } }

@@ -29,7 +29,7 @@ pub(super) struct NewArgs {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Package manager that installs the content: apt, swupd or dnf
+    /// Software manager that installs the content: apt, swupd or dnf
     #[arg(long, value_name = "MANAGER", default_value = "apt", value_parser = manager)]
     software_manager: SoftwareManager,
 

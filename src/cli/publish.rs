@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 /// file needs a receipt with its checksum (from `ister boot --receipt` or `ister test`). Files that are not booted by
 /// firmware are verified instead.
 ///
-/// Files are named PREFIX-VERSION-NAME. An existing SHA512SUMS is extended; with --sign, it must be signed by the
+/// With --prefix, files are named PREFIX-VERSION-NAME. An existing SHA512SUMS is extended; with --sign, it must be signed by the
 /// same key.
 ///
 /// Exit code 1: verification found errors; 3: a receipt is missing, or the signing key is missing or unusable. In

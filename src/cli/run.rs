@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Build disk images from JSON templates, and verify that they boot
+/// Build disk images from JSON templates, and test that they boot
 ///
 /// A template (JSON, in the format of ister.py) describes the partitions, filesystems and content of an image. ister
 /// checks the template, plans the image, builds it without root privileges, and boots it in QEMU to its login prompt.

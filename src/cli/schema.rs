@@ -25,7 +25,7 @@ pub(super) struct SchemaArgs {
 enum SchemaFormat {
     /// JSON Schema
     Json,
-    /// A reference for people: docs/template.md; only of templates
+    /// Reference page in Markdown (docs/template.md), for templates only
     Markdown,
 }
 

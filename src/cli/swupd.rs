@@ -45,7 +45,7 @@ enum Action {
     },
     /// Install bundles to a directory
     ///
-    /// Does not need root privileges. Without them, the files belong to subordinate ids of the user.
+    /// Does not need root privileges. Without them, the files belong to subordinate IDs of the user.
     ///
     /// Example: ister swupd install tree -C file:///srv/www --version 30 -B os-core,editors -s Swupd_Root.pem
     Install {
@@ -126,7 +126,7 @@ struct SourceArgs {
     #[arg(short = 's', long = "cert-file", value_name = "FILE", conflicts_with = "no_sigcheck")]
     cert_file: Option<PathBuf>,
 
-    /// Do not check the signature, which trusts the mirror and the network
+    /// Do not check the signature of the content. An untrusted mirror or network can then modify it
     #[arg(long, visible_alias = "nosigcheck")]
     no_sigcheck: bool,
 
@@ -223,7 +223,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             let mut unfinished = format!("the installation in `{}` is incomplete", place.display());
             // Only suggest to remove the directory if it was empty before.
             if was_empty && !rustix::process::geteuid().is_root() {
-                // Its files belong to subordinate ids, so a plain `rm` fails.
+                // Its files belong to subordinate IDs, so a plain `rm` fails.
                 unfinished.push_str("; to remove it: unshare --map-root-user --map-auto rm -rf DIRECTORY");
             }
             set_interrupt_note(format!("{unfinished}; run the same command again to continue"));

@@ -9,10 +9,10 @@ use serde::Serialize;
 pub fn explain(rule: &RuleText) -> String {
     let command = if rule.example.is_none() { ", `ister verify`" } else { "" };
     let mut out = format!(
-        "# {} ({}{command})\n\n{}.\n\n## Why\n\n{}\n",
+        "# {} ({}{command})\n\nFinds: {}.\n\n## Why\n\n{}\n",
         rule.name,
         rule.level.name(),
-        capital(rule.summary),
+        rule.summary,
         rule.why,
     );
     if let Some(RuleExample { broken, fixed }) = rule.example {
@@ -46,11 +46,6 @@ fn verify_rules() -> Vec<RuleText> {
     #[cfg(not(feature = "full"))]
     let rules = Vec::new();
     rules
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 pub fn rules_table(width: Option<usize>) -> String {

@@ -107,7 +107,7 @@ impl<'s> Reference<'s> {
             _ => {
                 let mut kinds: Vec<String> = self.alternatives(value).map(|value| self.kind(value)).collect();
                 kinds.dedup();
-                kinds.join(" or ")
+                if kinds.is_empty() { "any".to_owned() } else { kinds.join(" or ") }
             }
         }
     }
@@ -123,7 +123,7 @@ fn text(value: &Value) -> String {
 }
 
 fn code(value: &Value) -> String {
-    format!("`{}`", value.as_str().map_or_else(|| value.to_string(), str::to_owned)).replace('|', "\\|")
+    format!("`{}`", value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned)).replace('|', "\\|")
 }
 
 fn examples(value: &Value) -> String {
@@ -131,8 +131,10 @@ fn examples(value: &Value) -> String {
         return String::new();
     }
     let examples = value["examples"].as_array().into_iter().flatten();
-    let examples: Vec<String> =
-        examples.filter(|example| !example.is_object() && !example.is_array()).map(code).collect();
+    let examples = examples.filter(|example| !example.is_object() && !example.is_array());
+    let mut examples: Vec<String> = examples.map(code).filter(|example| example != "``").collect();
+    // A number, and the same number as a string.
+    examples.dedup();
     if examples.is_empty() { String::new() } else { format!(" Examples: {}.", examples.join(", ")) }
 }
 

@@ -220,7 +220,7 @@ impl Class {
             }
             Class::TooSlow => "the boot took too long: increase --timeout, or check what the guest waits for",
             Class::EmulatorStall => {
-                "the host did not give QEMU enough CPU time, this is not an error in the image: \
+                "the host did not give QEMU enough CPU time, which is not an error in the image: \
                 try again"
             }
             Class::EmulatorFailed => "QEMU failed: see its message above",

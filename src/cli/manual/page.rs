@@ -22,7 +22,7 @@ const EXIT_STATUS: &[(&str, &str)] = &[
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("SOURCE_DATE_EPOCH", "Seconds since 1970: later timestamps in images are set to this time."),
     ("XDG_CACHE_HOME", "Directory of the content cache, ister/ in it. The default is ~/.cache."),
-    ("TMPDIR", "Directory for temporary files. The default is /tmp."),
+    ("TMPDIR", "Directory for temporary files. The default is /var/tmp for large files, otherwise /tmp."),
     ("http_proxy, https_proxy, no_proxy", "Proxies for downloads, if the template has none."),
     ("NO_COLOR", "If set and not empty, output has no colours."),
     ("CI", "If set, progress is printed as lines, also on a terminal."),

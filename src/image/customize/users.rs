@@ -182,7 +182,7 @@ fn group_exists(name: &str, gid: u32) -> Failure {
     .of_template()
 }
 
-/// Assigns subordinate ids like useradd(8) if the tree contains the files. Rootless containers need them.
+/// Assigns subordinate IDs like useradd(8) if the tree contains the files. Rootless containers need them.
 /// Source: login.defs(5), SUB_UID_MIN and SUB_UID_COUNT.
 fn give_subordinate_ids(tree: &Tree, name: &str) -> Result<(), Failure> {
     const FIRST: u64 = 100_000;

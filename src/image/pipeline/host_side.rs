@@ -204,7 +204,7 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
                 wanted.manager, wanted.release
             ))
             .detail(format!("cache: {}", options.cache.directory().display()))
-            .help("embed the content in the installer with --carry TEMPLATE, or download it by omitting --offline")
+            .help("build once without --offline; for an installer, embed the content with --carry TEMPLATE")
         })?;
         return Ok(Prepared { request: None, entry, fresh: false, embedded, hashes, passphrases, role });
     }
@@ -439,7 +439,7 @@ fn check_ids(plan: &Plan) -> Result<(), Failure> {
                 "an unprivileged user cannot create files of uid {uid} of user `{}`",
                 user.name
             ))
-            .detail("an unprivileged build can use the ids 0 to 65535, which are mapped to a subordinate id range")
+            .detail("an unprivileged build can use the ids 0 to 65535, which are mapped to a range of subordinate IDs")
             .help("choose a smaller uid, or run ister as root"));
         }
     }

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "cmdline-overrides",
     summary: "the kernel command line overrides the root filesystem or init of the image",
     level: Level::Warning,
-    why: "The plan adds `root=` with the PARTUUID of the root partition. Another `root=`, `init=` or target boots something else than the installed system, or nothing.",
+    why: "The plan adds `root=` with the PARTUUID of the root partition. Another `root=`, `init=` or target boots something other than the installed system, or nothing.",
     example: r#"{ "cmdline": "quiet root=/dev/sda3" }"#,
     instead: r#"{ "cmdline": "quiet" }"#,
     check: Check::Template(check),

@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "filesystem-options-grub",
     summary: "mkfs options enable a feature that GRUB cannot read",
     level: Level::Error,
-    why: "With LegacyBios, GRUB 2.06 reads the kernel and the initramfs from the filesystem that contains /boot. It does not read ext4 with a feature that it does not support, and the boot ends in the GRUB rescue shell.",
+    why: "With LegacyBios, GRUB 2.06 reads the kernel and the initramfs from the filesystem that contains /boot. If ext4 has a feature that GRUB does not support, the boot ends in the GRUB rescue shell.",
     example: r#"{
     "LegacyBios": true,
     "PartitionLayout": [

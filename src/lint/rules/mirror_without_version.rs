@@ -37,7 +37,7 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     let report =
-        out.report(there.span, format!("a mirror is set without `{missing}`")).help("add `{missing}`");
+        out.report(there.span, format!("a mirror is set without `{missing}`")).help(format!("add `{missing}`"));
     // Do not copy a password to a second key.
     if !credentials {
         report.fix(Fix::unsafe_(

@@ -10,7 +10,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-key-weak",
     summary: "an ssh key is weak",
     level: Level::Warning,
-    why: "OpenSSH rejects DSA keys since 7.0 and RSA keys below 1024 bits, and RSA keys below 2048 bits can be broken. Either the user cannot log in, or others can.",
+    why: "OpenSSH has rejected DSA keys since version 7.0, and rejects RSA keys below 1024 bits: the user cannot log in. RSA keys below 2048 bits can be broken: others can log in.",
     example: r#"{ "Users": [{ "username": "ada", "key": "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQ== ada@example" }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f ada@example" }] }"#,
     check: Check::Files(check),

@@ -7,7 +7,7 @@ pub(super) static RULE: Rule = Rule {
     name: "user-sudo",
     summary: "a user with sudo cannot log in",
     level: Level::Error,
-    why: "If a user has sudo, password logins of root are disabled. Without a key or password of that user, either no one or anyone can become root.",
+    why: "If a user has sudo, password logins of root are disabled. Without a key or password, that user cannot log in either, so nobody can become root. With an empty password, anyone can.",
     example: r#"{ "Users": [{ "username": "ada", "sudo": true }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "sudo": true, "password": "$6$salt$hash" }] }"#,
     check: Check::Template(check),
