@@ -132,6 +132,8 @@ fn one_mistake_is_one_finding() {
     let mount = "\"kvm.img\", \"partition\": 3, \"mount\"";
     assert_eq!(errors(mount, &mount.replace("kvm", "kvn")), ["mount-without-filesystem"]);
     assert_eq!(errors("\"8G\"", "\"8\""), ["partition-size"]);
+    // This is a misspelt `VersionURL`, so `Version` is missing too.
+    assert_eq!(errors("\"Version\"", "\"VersionUR\""), ["missing-key", "misspelt-key"]);
 }
 
 fn relative_paths_start_at_the_template() {
@@ -191,6 +193,13 @@ fn new_templates_are_named_and_sized() {
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stderr).contains("use --force"), "{}", text(&again.stderr));
     assert_eq!(run_in(directory.path(), &[&args[..], &["--force"]].concat()).status.code(), Some(0));
+    // Only files are replaced.
+    let fifo = directory.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let output = run_in(directory.path(), &["new", "kvm", "-o", "fifo", "--force"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not a regular file"), "{}", text(&output.stderr));
+    assert!(!fifo.is_file());
 }
 
 fn bundles_are_listed_and_shown() {

@@ -26,7 +26,7 @@ const STATES: [&str; 8] =
 
 /// Whether a command is one of the checks of `--healthy`, and not of `--run`.
 pub fn is_health_check(command: &str) -> bool {
-    COMMANDS.contains(&command) || ROOT.contains(&command)
+    COMMANDS.contains(&command)
 }
 
 /// Returns the class and the lines that prove a problem. The first `answers` are those to [`COMMANDS`]; without a plan

@@ -89,6 +89,13 @@ impl Console {
     }
 }
 
+/// An error that ends a command early leaves no spinner.
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
 impl Progress for Console {
     fn event(&self, event: Event) {
         let event = match event {

@@ -31,8 +31,12 @@ pub(super) fn replace_file(path: &Path, text: &str) -> anyhow::Result<()> {
         // Renaming only needs a writable directory, but a read-only file must not be replaced.
         rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)?;
         let old = std::fs::metadata(&path)?;
+        if !old.is_file() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file"));
+        }
         let directory = path.parent().unwrap_or(Path::new("/"));
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        // Without tempfile's text, which has the name of the temporary file.
+        let mut file = tempfile::NamedTempFile::new_in(directory).map_err(|error| error.kind())?;
         let temporary = file.path().to_owned();
         remove_on_interrupt(&temporary);
         file.write_all(text.as_bytes())?;

@@ -77,9 +77,14 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     let wanted = if args.unsafe_fixes { any_fix } else { safe_fix };
     // The number of fixes that a run with --fix would apply.
     let available = |source: &SourceText, linted: &LintResult, wanted: &dyn Fn(&Finding) -> bool| {
-        let is_human = args.format == FindingsFormat::Human && !args.statistics;
-        let any = is_human && linted.findings.iter().any(wanted);
-        if any { fix(source, &judge, wanted).made.len() } else { 0 }
+        let is_human = args.format == FindingsFormat::Human && !args.statistics && !args.diff;
+        let fixable = linted.findings.iter().filter(|finding| wanted(finding)).count();
+        match fixable {
+            0 => 0,
+            // Trying fixes checks the template again for each of them.
+            1..=MOST_TRIED if is_human => fix(source, &judge, wanted).made.len(),
+            _ => fixable,
+        }
     };
     let results = sources.each(args.stdin_filename.as_deref(), |source| {
         if !fixing {
@@ -124,7 +129,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         is_denied |= level == Level::Error;
     }
     if args.diff {
-        return Ok(show_diffs(&processed, unreadable));
+        return Ok(show_diffs(&processed, unreadable, is_denied));
     }
     let written = if fixing { write_fixed(args, &processed)? } else { Written::Files };
     if written == Written::Unreadable {
@@ -177,6 +182,9 @@ fn write_fixed(args: &LintArgs, processed: &[Processed]) -> anyhow::Result<Writt
     }
     Ok(written)
 }
+
+/// A template with more fixable findings is not fixed just to count the fixes.
+const MOST_TRIED: usize = 10;
 
 fn safe_fix(finding: &Finding) -> bool {
     finding.fix.as_ref().is_some_and(|fix| fix.safety == Safety::Safe)
@@ -284,8 +292,8 @@ fn summary(files: &[Checked], fixes: &Fixes) -> String {
     text
 }
 
-fn show_diffs(processed: &[Processed], unreadable: bool) -> Outcome {
-    let mut changes = false;
+fn show_diffs(processed: &[Processed], unreadable: bool, is_denied: bool) -> Outcome {
+    let mut changes = is_denied;
     for one in processed {
         let Some(before) = &one.before else { continue };
         changes = true;

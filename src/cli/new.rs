@@ -127,7 +127,8 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     match &args.output {
         None => print(&new.text),
         Some(path) => {
-            if args.force && path.exists() {
+            let replaces = args.force && path.exists();
+            if replaces {
                 replace_file(path, &new.text)?;
             } else {
                 write_new(path, &new.text)?;
@@ -142,8 +143,9 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
                     .say("no user can log in to the image yet: add `Users`, or use --user NAME --key FILE");
             }
             console.say(&format!(
-                "created `{0}`; next: edit it, then `ister lint {0}` and `ister build {0} -o out`",
-                path.display()
+                "{1} `{0}`; next: edit it, then `ister lint {0}` and `ister build {0} -o out`",
+                path.display(),
+                if replaces { "replaced" } else { "created" }
             ));
         }
     }

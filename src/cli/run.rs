@@ -161,10 +161,14 @@ fn arguments(typed: impl Iterator<Item = OsString>) -> Vec<OsString> {
 
 /// Whether a first argument is an option of `build`. Clap reports a misspelt `--help` or `--version`.
 fn is_option_of_build(first: &str) -> bool {
-    let is_longer = first.starts_with("--version") && first != "--version";
+    let name = first.split('=').next().unwrap_or(first);
+    let is_short_form = ["--templ", "--verbo", "--versionu"].iter().any(|option| {
+        // ister.py accepted every unambiguous beginning of its options.
+        name.starts_with(option) || (name.len() > 4 && option.starts_with(name) && name != "--vers")
+    });
     first.starts_with('-')
         && first != "-h"
-        && (is_longer || nearest(first, &["--help", "--version"]).is_none())
+        && (is_short_form || nearest(first, &["--help", "--version"]).is_none())
 }
 
 pub fn main() -> ExitCode {
@@ -270,7 +274,11 @@ mod tests {
         assert_eq!(words("ister --help").len(), 2);
         assert_eq!(words("ister -V").len(), 2);
         assert_eq!(words("ister --verion").len(), 2);
-        assert_eq!(words("ister --versionurl u -t t")[1], "build");
+        for line in
+            ["ister --versionurl u -t t", "ister --temp t", "ister --verbose -t t", "ister --verb -t t"]
+        {
+            assert_eq!(words(line)[1], "build", "{line}");
+        }
         assert_eq!(words("ister lint a.json").len(), 3);
         let mixer = "-S /s -t t.json -V file:///m/www -C file:///m/www -f 25 -s /c.pem";
         assert_eq!(

@@ -101,9 +101,12 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let is_about_images = args.template.is_some()
         || args.plan.is_some()
         || !args.unlock.is_empty()
+        || args.explain_boot
+        || args.boot_svg.is_some()
+        || !args.levels.levels.is_empty()
         || args.format != FindingsFormat::Human;
     if is_list && is_about_images {
-        bail!("--template, --plan, --unlock and --format cannot be used with {SUMS}");
+        bail!("only --signed-by can be used with {SUMS}; the other options are for images");
     }
     if !is_list && args.signed_by.is_some() {
         bail!("--signed-by can only be used with {SUMS}");

@@ -60,6 +60,10 @@ impl Levels {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The effective level of messages that belong to no rule; `None` if they are suppressed.
     pub fn of_group(&self, level: Level) -> Option<Level> {
         let setting = self.0.iter().rev().find(|(selector, _)| *selector == Selector::Group(level));

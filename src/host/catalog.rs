@@ -61,18 +61,8 @@ pub const CATALOG: &[Tool] = &[
     tool("blkid", "util-linux", Need::Build, "existing content of target disks"),
     tool("grub-mkimage", "grub-common", Need::BuildBios, "GRUB's core image"),
     tool("/usr/lib/grub/i386-pc/boot.img", "grub-pc-bin", Need::BuildBios, "GRUB for BIOS"),
-    tool(
-        "/usr/lib/grub/x86_64-efi/moddep.lst",
-        "grub-efi-amd64-bin",
-        Need::BuildIso,
-        "GRUB for UEFI",
-    ),
-    tool(
-        "/usr/lib/grub/i386-pc/boot_hybrid.img",
-        "grub-pc-bin",
-        Need::BuildIso,
-        "GRUB for BIOS",
-    ),
+    tool("/usr/lib/grub/x86_64-efi/moddep.lst", "grub-efi-amd64-bin", Need::BuildIso, "GRUB for UEFI"),
+    tool("/usr/lib/grub/i386-pc/boot_hybrid.img", "grub-pc-bin", Need::BuildIso, "GRUB for BIOS"),
     at_least(
         tool("mksquashfs", "squashfs-tools", Need::BuildIso, "root filesystem on ISO images"),
         "-version",

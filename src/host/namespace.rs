@@ -192,7 +192,9 @@ fn first_free_id(files: &[&str]) -> u64 {
         let count: u64 = fields.next()?.trim().parse().ok()?;
         start.checked_add(count)
     });
-    ends.max().unwrap_or(0).max(100_000)
+    // A range that leaves no room behind it, such as that of root in some containers, does not count.
+    let usable = ends.filter(|end| end.saturating_add(IDS_NEEDED) < u64::from(u32::MAX));
+    usable.max().unwrap_or(0).max(100_000)
 }
 
 /// User and group IDs of Debian reach up to 65534 (nobody).
@@ -451,6 +453,7 @@ mod tests {
     fn ranges_of_other_users_are_not_given_again() {
         assert_eq!(first_free_id(&["", ""]), 100_000);
         assert_eq!(first_free_id(&["ada:100000:65536\nbob:165536:65536\n", "ada:100000:65536\n"]), 231_072);
+        assert_eq!(first_free_id(&["root:1:4294967294\n", "bob:1:18446744073709551615\n"]), 100_000);
         assert_eq!(first_free_id(&["ada:5000:10\n# x\n", "bob:x:y\n"]), 100_000);
     }
 

@@ -1,7 +1,7 @@
 //! Validation against the published JSON Schema, for problems that no rule reports.
 
 use super::finding::{Findings, Level, opening};
-use super::rules::{MISSPELT_KEY, SCHEMA};
+use super::rules::SCHEMA;
 use crate::template::{Node, Span, Value};
 use jsonschema::error::ValidationErrorKind;
 use std::sync::LazyLock;
@@ -20,6 +20,9 @@ static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
 
 /// Limit on the validation errors that are examined for one template.
 const MOST: usize = 100;
+
+/// Lists of objects whose required keys the rule `missing-key` checks.
+const SECTIONS: [&str; 4] = ["PartitionLayout", "FilesystemTypes", "PartitionMountPoints", "Users"];
 
 pub(super) fn check(node: &Node, found: &mut Findings) {
     // Values that could not be parsed already have a finding.
@@ -48,14 +51,18 @@ pub(super) fn check(node: &Node, found: &mut Findings) {
             _ => errors()
                 .any(|f| at.span.contains(f.place) || f.place.contains(at.span) && f.place != node.span),
         };
-        // A key that is missing because it is misspelt.
-        let is_misspelt = matches!(error.kind(), ValidationErrorKind::Required { .. })
-            && found.list().iter().any(|f| f.rule == MISSPELT_KEY.name && at.span.contains(f.place));
-        if reported || is_misspelt {
+        // `missing-key` decides about these objects. It accepts a key that is misspelt.
+        let pointer = error.instance_path().as_str();
+        let is_decided = matches!(error.kind(), ValidationErrorKind::Required { .. })
+            && match pointer.split('/').collect::<Vec<_>>()[..] {
+                [""] => true,
+                ["", section, _] => SECTIONS.contains(&section),
+                _ => false,
+            };
+        if reported || is_decided {
             continue;
         }
         // The message contains neither the value nor an unknown key, since either may be a secret.
-        let pointer = error.instance_path().as_str();
         found
             .report(narrow(at), format!("{}: {}", place_of(pointer), words(error.kind())))
             .help(describe_at(error.instance_path().as_str()));

@@ -136,7 +136,9 @@ impl Document {
 }
 
 fn judge(source: &SourceText, uri: &Uri, known: &Knowledge) -> LintResult {
-    let directory = known.root.clone().or_else(|| path_of(uri)?.parent().map(Path::to_owned));
+    // As everywhere, relative paths start at the directory of the template; a new file has none yet.
+    let parent = || path_of(uri)?.parent().map(Path::to_owned);
+    let directory = parent().or_else(|| known.root.clone());
     lint(source, known.definitions, |template| (known.files)(template, directory.as_deref()))
 }
 

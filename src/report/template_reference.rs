@@ -123,7 +123,11 @@ fn text(value: &Value) -> String {
 }
 
 fn code(value: &Value) -> String {
-    format!("`{}`", value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned)).replace('|', "\\|")
+    format!(
+        "`{}`",
+        value.as_str().filter(|text| !text.is_empty()).map_or_else(|| value.to_string(), str::to_owned)
+    )
+    .replace('|', "\\|")
 }
 
 fn examples(value: &Value) -> String {

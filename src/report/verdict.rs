@@ -155,7 +155,7 @@ fn afterwards(verdict: &Verdict) -> String {
         |answer: &&Answer| verdict.outcome != Outcome::Reached || !is_health_check(&answer.command);
     let checks = last.answers.len() - last.answers.iter().filter(is_shown).count();
     if checks > 0 {
-        out.push_str(&format!("{checks} checks of the running system passed\n"));
+        out.push_str(&format!("{checks} checks of `--healthy` passed\n"));
     }
     for answer in last.answers.iter().filter(is_shown) {
         out.push_str(&format!("$ {}    (status {})\n", answer.command, answer.status));

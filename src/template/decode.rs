@@ -33,7 +33,7 @@ pub enum FaultKind {
 }
 
 /// Keys of the template itself, ister.py's first.
-pub(super) const TOP_KEYS: &[&str] = &[
+pub(crate) const TOP_KEYS: &[&str] = &[
     "DestinationType",
     "PartitionLayout",
     "FilesystemTypes",
@@ -63,12 +63,12 @@ pub(super) const TOP_KEYS: &[&str] = &[
     "$comment",
     "$lint",
 ];
-pub(super) const LAYOUT_KEYS: &[&str] = &["disk", "partition", "size", "type"];
-pub(super) const FILESYSTEM_KEYS: &[&str] =
+pub(crate) const LAYOUT_KEYS: &[&str] = &["disk", "partition", "size", "type"];
+pub(crate) const FILESYSTEM_KEYS: &[&str] =
     &["disk", "partition", "type", "label", "options", "disable_format", "encryption"];
 pub(super) const ENCRYPTION_KEYS: &[&str] = &["name", "passphrase"];
-pub(super) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
-pub(super) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
+pub(crate) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
+pub(crate) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
 pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns", "address6", "gateway6"];
 const LINT_KEYS: &[&str] = &["allow"];
 const SECRET_KEYS: &[&str] = &["file", "env"];
@@ -375,6 +375,7 @@ pub fn nearest<'k>(text: &str, names: &[&'k str]) -> Option<&'k str> {
     let text = plain_name(text);
     names
         .iter()
+        .filter(|name| name.len() <= 64)
         .map(|name| (strsim::damerau_levenshtein(&text, &plain_name(name)), *name))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, name)| *distance <= (name.len() / 3).clamp(1, 4) && *distance < text.len())

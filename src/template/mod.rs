@@ -24,6 +24,7 @@ pub use boot::{
     BootMethod, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, Loader, boot_method,
     features_unreadable_by_grub,
 };
+pub(crate) use decode::{FILESYSTEM_KEYS, LAYOUT_KEYS, MOUNT_KEYS, TOP_KEYS, USER_KEYS};
 pub use decode::{Fault, FaultKind, nearest, parse};
 pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
 pub use format::format as format_json;

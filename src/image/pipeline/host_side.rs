@@ -198,14 +198,17 @@ pub fn prepare(options: &BuildOptions, draft: &Plan, progress: &dyn Progress) ->
     }
     if options.offline {
         let wanted = &draft.content;
-        let entry = options.cache.find_requested(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
-            Failure::new(format!(
-                "no cached content for {} {} with the same packages",
-                wanted.manager, wanted.release
-            ))
-            .detail(format!("cache: {}", options.cache.directory().display()))
-            .help("build once without --offline; for an installer, embed the content with --carry TEMPLATE")
-        })?;
+        let entry =
+            options.cache.find_requested(&wanted.release, wanted.wanted(), None).ok_or_else(|| {
+                Failure::new(format!(
+                    "no cached content for {} {} with the same packages",
+                    wanted.manager, wanted.release
+                ))
+                .detail(format!("cache: {}", options.cache.directory().display()))
+                .help(
+                    "build once without --offline; for an installer, embed the content with --carry TEMPLATE",
+                )
+            })?;
         return Ok(Prepared { request: None, entry, fresh: false, embedded, hashes, passphrases, role });
     }
     let request = content_request(options, &draft.content, progress)?;

@@ -36,8 +36,9 @@ fn check(template: &Template, out: &mut Findings) {
     if template.key_span(missing).is_some() {
         return;
     }
-    let report =
-        out.report(there.span, format!("a mirror is set without `{missing}`")).help(format!("add `{missing}`"));
+    let report = out
+        .report(there.span, format!("a mirror is set without `{missing}`"))
+        .help(format!("add `{missing}`"));
     // Do not copy a password to a second key.
     if !credentials {
         report.fix(Fix::unsafe_(

@@ -2,7 +2,9 @@
 
 use crate::finding::MAX_FINDINGS;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{Span, Spanned, Template, nearest};
+use crate::template::{
+    FILESYSTEM_KEYS, LAYOUT_KEYS, MOUNT_KEYS, Span, Spanned, TOP_KEYS, Template, USER_KEYS, nearest,
+};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-key",
@@ -28,7 +30,7 @@ fn check(template: &Template, out: &mut Findings) {
         return;
     }
     for key in REQUIRED {
-        if template.key_span(key).is_none() && !is_misspelt(&template.present, key, REQUIRED) {
+        if template.key_span(key).is_none() && !is_misspelt(&template.present, key, TOP_KEYS) {
             out.report(opening(template.span), format!("missing required key `{key}`"))
                 .help("add it; `ister new kvm` writes a complete template to start from");
         }
@@ -49,6 +51,7 @@ fn check(template: &Template, out: &mut Findings) {
             entry.place.span,
             "a partition entry",
             &["disk", "partition", "size", "type"],
+            LAYOUT_KEYS,
             out,
         );
     }
@@ -58,6 +61,7 @@ fn check(template: &Template, out: &mut Findings) {
             entry.place.span,
             "a filesystem entry",
             &["disk", "partition", "type"],
+            FILESYSTEM_KEYS,
             out,
         );
     }
@@ -67,11 +71,12 @@ fn check(template: &Template, out: &mut Findings) {
             entry.place.span,
             "a mount point entry",
             &["disk", "partition", "mount"],
+            MOUNT_KEYS,
             out,
         );
     }
     for user in template.users() {
-        entry_keys(&user.present, user.span, "a user entry", &["username"], out);
+        entry_keys(&user.present, user.span, "a user entry", &["username"], USER_KEYS, out);
     }
 }
 
@@ -81,9 +86,16 @@ fn is_misspelt(present: &[Spanned<String>], key: &str, keys: &[&str]) -> bool {
     others.take(MAX_FINDINGS).any(|other| nearest(&other.value, keys) == Some(key))
 }
 
-fn entry_keys(present: &[Spanned<String>], span: Span, what: &str, keys: &[&str], out: &mut Findings) {
+fn entry_keys(
+    present: &[Spanned<String>],
+    span: Span,
+    what: &str,
+    keys: &[&str],
+    all: &[&str],
+    out: &mut Findings,
+) {
     for key in keys {
-        if !present.iter().any(|p| p.value == *key) && !is_misspelt(present, key, keys) {
+        if !present.iter().any(|p| p.value == *key) && !is_misspelt(present, key, all) {
             out.report(opening(span), format!("missing key `{key}` in {what}"))
                 .help(format!("required keys: {}", keys.join(", ")));
         }
