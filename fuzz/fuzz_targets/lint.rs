@@ -8,7 +8,7 @@ use ister::finding::MAX_FINDINGS;
 use ister::lint::{Files, lint, rule};
 use ister::plan::bundle::{Definitions, builtin};
 use ister::plan::{Inputs, decide};
-use ister::report::{Checked, SourceRoot, concise, findings_human, findings_json, github, junit, sarif};
+use ister::report::{Checked, CheckedTemplates, Report, SourceRoot, concise, github, sarif};
 use ister::template::{SourceText, Span};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -45,8 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let files = [Checked::new(source, linted)];
-    let _ = findings_human(&files[0].source, &files[0].linted.node, &files[0].linted.findings, false);
-    let _ = (concise(&files), junit(&files), findings_json(&files));
+    let report = CheckedTemplates(&files);
+    let _ = (report.human(false), concise(&report), report.junit(), report.json());
     let root = SourceRoot::new("/repository".into(), "/repository/templates".into(), |_| None);
-    let _ = (github(&files, &root), sarif(&files, &root));
+    let _ = (github(&report, &root), sarif(&report, &root));
 });
