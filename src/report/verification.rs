@@ -4,6 +4,7 @@ use super::findings::junit::{case, failed, render, visible};
 use super::findings::{FindingJson, Report, Reported};
 use super::{Table, boot_paths_text, document};
 use crate::finding::{Level, RuleText};
+use crate::template::visible_name;
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Finding, Place, RULES};
 use quick_junit::TestSuite;
@@ -49,13 +50,13 @@ fn verification_human(verified: &Verified, colour: bool) -> String {
             Level::Note => "1;32",
         };
         let title = paint(code, &format!("{}[{}]", finding.level.name(), finding.rule));
-        out.push_str(&format!("{title}: {}\n", finding.message));
+        out.push_str(&format!("{title}: {}\n", visible_name(&finding.message)));
         let at = place(&finding.place);
         if !at.is_empty() {
-            out.push_str(&format!("  --> {}: {at}\n", verified.image));
+            out.push_str(&format!("  --> {}: {}\n", visible_name(&verified.image), visible_name(&at)));
         }
         if let Some(help) = &finding.help {
-            out.push_str(&format!("  help: {help}\n"));
+            out.push_str(&format!("  help: {}\n", visible_name(help)));
         }
         out.push('\n');
     }
@@ -64,7 +65,7 @@ fn verification_human(verified: &Verified, colour: bool) -> String {
     let verdict = if errors > 0 { paint("1;31", "FAILED") } else { paint("1;32", "good") };
     let mut table = Table::new(&["image", "verdict", "errors", "warnings", "notes", "rules"], &[2, 3, 4, 5]);
     table.row([
-        verified.image.clone(),
+        visible_name(&verified.image),
         verdict,
         errors.to_string(),
         warnings.to_string(),
