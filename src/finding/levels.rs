@@ -18,12 +18,12 @@ pub struct Levels(Vec<(Selector, Setting)>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selector {
     Rule(&'static str),
-    /// All rules with this default level: `warnings`, `notes`.
+    /// All findings of this level: `warnings`, `notes`.
     Group(Level),
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown rule `{name}`{}; `ister rules` lists all rules, and `warnings` and `notes` select all rules of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
+#[error("this command has no rule `{name}`{}; `ister rules` lists all rules, and `warnings` and `notes` select all rules of that level", .meant.map(|m| format!("; did you mean `{m}`?")).unwrap_or_default())]
 pub struct UnknownRule {
     name: String,
     meant: Option<&'static str>,

@@ -131,7 +131,7 @@ impl Partition {
 /// default.
 pub const LUKS_DATA_OFFSET: Bytes = Bytes(16 << 20);
 
-/// A LUKS2 volume with aes-xts-plain64 and a 512-bit key. The passphrase is in [`Secrets`].
+/// A LUKS2 volume with aes-xts-plain64 and a 512-bit key. The passphrase is not part of the plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Encryption {
@@ -152,7 +152,7 @@ pub struct Filesystem {
     pub label: Option<String>,
     /// The existing filesystem and its files are preserved (`disable_format`).
     pub keep: bool,
-    /// The mkfs program and its arguments, with the placeholders [`DEVICE`](super::DEVICE) and [`TREE`](super::TREE).
+    /// The mkfs program and its arguments, with the placeholders `{device}` for the device and `{tree}` for the root tree.
     pub mkfs: Vec<String>,
 }
 
@@ -305,7 +305,7 @@ pub struct UserPlan {
     pub ssh_key: Option<String>,
 }
 
-/// The kind of password in the shadow entry. The hash is in [`Secrets`].
+/// The kind of password in the shadow entry. The hash is not part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -104,7 +104,7 @@ impl Client<'_> {
                 Err(why) => first = first.or(Some(why)),
             }
         }
-        Err(first.unwrap_or_else(SignatureError::nobody))
+        Err(first.unwrap_or_else(SignatureError::no_certificate))
     }
 
     /// Fetches the list of bundles of a version and verifies its signature, version and format.

@@ -53,7 +53,7 @@ const LONGEST_CHAIN: usize = 8;
 pub struct SignatureError(String);
 
 impl SignatureError {
-    pub fn nobody() -> SignatureError {
+    pub fn no_certificate() -> SignatureError {
         SignatureError("no certificate to verify signatures with".into())
     }
 }

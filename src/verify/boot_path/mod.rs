@@ -102,7 +102,7 @@ pub struct Step {
     pub file: Option<FileAt>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<Issue>,
-    /// The kernel that is started here, as an index into [`BootPaths::kernels`].
+    /// The kernel that is started here, as an index into `kernels`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<usize>,
     /// The step is not the default: it must be selected in a menu.
