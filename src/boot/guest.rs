@@ -11,7 +11,7 @@ use super::qmp::{Qmp, QmpEvent};
 use super::question::answer;
 use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
-use crate::host::{Context, Failure, JailNetwork, Progress, jailed, spawn};
+use crate::host::{Context, Failure, Jail, Progress, jailed, spawn};
 use crate::template::Secret;
 use screen::Screen;
 use serde_json::json;
@@ -97,8 +97,8 @@ impl Guest {
         let invocation =
             machine.files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
         let network = match machine.network {
-            Network::Isolated => JailNetwork::Nothing,
-            Network::Host => JailNetwork::Resolver,
+            Network::Isolated => Jail::Nothing,
+            Network::Host => Jail::Resolver,
         };
         let (jailed, denied) = jailed(&invocation, network);
         if let Some(why) = &denied {

@@ -1,38 +1,42 @@
 //! Runs programs that read untrusted data in a sandbox: mount and PID namespaces with a separate root that contains
 //! only the programs and libraries of the host, read-only, and a few devices. Input and output files are inherited.
 
-use super::process::{find_program, run};
+use super::process::{Finished, find_program, run};
 use super::{Invocation, RunError};
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// Network configuration that is visible in the sandbox.
+/// What is visible in the sandbox in addition to programs and inherited files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JailNetwork {
+pub enum Jail<'a> {
     Nothing,
     /// The name resolution settings of the host.
     Resolver,
+    /// A directory, writable, at its own path.
+    Directory(&'a Path),
 }
 
 /// Directories on which the new root can be mounted inside the namespace.
 const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 
-/// Arguments: mount point, visible files of /etc, command. Source: mount(8), pivot_root(8).
+/// The directories that are visible, with programs and libraries. The last two are those of Nix and Guix.
+const VISIBLE: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu"];
+
+/// Arguments: mount point, visible directories, visible files of /etc, visible directory or an empty string, command. Source: mount(8), pivot_root(8).
 const SCRIPT: &str = r#"
 set -eu
-place=$1 settings=$2
-shift 2
+place=$1 visible=$2 settings=$3 directory=$4
+shift 4
 mount -t tmpfs -o mode=755 jail "$place"
 cd "$place"
 mkdir proc dev etc old
-for name in usr bin sbin lib lib32 lib64 nix gnu; do
-    if [ -L "/$name" ]; then
-        ln -s "$(readlink "/$name")" "$name"
-    elif [ -d "/$name" ]; then
-        mkdir "$name"
-        mount --rbind "/$name" "$name"
-        mount -o remount,bind,ro "$name" 2>/dev/null || :
+for name in $visible; do
+    if [ -L "$name" ]; then
+        ln -s "$(readlink "$name")" ".$name"
+    elif [ -d "$name" ]; then
+        mkdir ".$name"
+        mount --rbind "$name" ".$name"
+        mount -o remount,bind,ro ".$name" 2>/dev/null || :
     fi
 done
 for name in $settings; do
@@ -45,6 +49,10 @@ for name in null zero random urandom kvm; do
     : >"dev/$name"
     mount --bind "/dev/$name" "dev/$name"
 done
+if [ -n "$directory" ]; then
+    mkdir -p "./$directory"
+    mount --bind "$directory" "./$directory"
+fi
 mount -t proc proc proc
 pivot_root . old
 cd /
@@ -57,35 +65,56 @@ exec "$@"
 /// Returns the sandboxed invocation, or the invocation itself with the reason why it cannot be sandboxed: namespaces
 /// are not allowed, or the program is in a directory that is not visible in the sandbox. Either way, the program is
 /// killed when ister ends.
-pub fn jailed(invocation: &Invocation, network: JailNetwork) -> (Invocation, Option<String>) {
-    static DENIED: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
-    let mut cache = DENIED.lock().unwrap_or_else(|e| e.into_inner());
-    let denied = cache.entry(invocation.program.clone()).or_insert_with(|| {
-        let probe = Invocation::new(&invocation.program).arg("--version");
-        // The first line contains the cause; mount(8) prints only a hint after it.
-        let why = |error: RunError| error.last_lines().first().cloned().unwrap_or_else(|| error.to_string());
-        run(&jail_invocation(&probe, network)).err().map(why)
-    });
-    match denied {
-        None => (jail_invocation(invocation, network), None),
-        Some(why) => (invocation.clone().kill_on_exit(), Some(why.clone())),
+pub fn jailed(invocation: &Invocation, jail: Jail<'_>) -> (Invocation, Option<String>) {
+    match visible_program(&invocation.program).and_then(|program| namespaces().map(|()| program)) {
+        Ok(program) => (jail_invocation(invocation, &program, jail), None),
+        Err(why) => (invocation.clone().kill_on_exit(), Some(why)),
     }
 }
 
-fn jail_invocation(invocation: &Invocation, network: JailNetwork) -> Invocation {
-    let place = PLACES.into_iter().find(|place| Path::new(place).is_dir()).unwrap_or("/tmp");
-    let settings = match network {
-        JailNetwork::Nothing => "ld.so.cache",
-        JailNetwork::Resolver => "ld.so.cache resolv.conf hosts nsswitch.conf",
+/// Whether the host allows the namespaces. This is not decided by the result of a sandboxed program, which hostile
+/// input may control.
+fn namespaces() -> Result<(), String> {
+    static ALLOWED: OnceLock<Result<(), String>> = OnceLock::new();
+    let probe = || {
+        // The first line contains the cause; mount(8) prints only a hint after it.
+        let why = |error: RunError| error.last_lines().first().cloned().unwrap_or_else(|| error.to_string());
+        let program = visible_program("true")?;
+        run(&jail_invocation(&Invocation::new("true"), &program, Jail::Nothing)).map(drop).map_err(why)
     };
-    let program = find_program(&invocation.program).unwrap_or_else(|| invocation.program.clone().into());
+    ALLOWED.get_or_init(probe).clone()
+}
+
+/// Returns the path of a program, without symbolic links, because those of /etc and /run are not visible.
+fn visible_program(name: &str) -> Result<PathBuf, String> {
+    let found = find_program(name).ok_or_else(|| format!("`{name}` is not installed"))?;
+    let path = found.canonicalize().unwrap_or(found);
+    if VISIBLE.iter().any(|directory| path.starts_with(directory)) {
+        return Ok(path);
+    }
+    Err(format!("`{}` is not visible in the sandbox", path.display()))
+}
+
+/// Like [`run`], in the sandbox if the host allows it. Errors name the program, not those that create the sandbox.
+pub fn run_jailed(invocation: &Invocation, jail: Jail<'_>) -> Result<Finished, RunError> {
+    run(&jailed(invocation, jail).0).map_err(|error| error.of_program(&invocation.program))
+}
+
+fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>) -> Invocation {
+    let place = PLACES.into_iter().find(|place| Path::new(place).is_dir()).unwrap_or("/tmp");
+    let (settings, directory) = match jail {
+        Jail::Nothing => ("ld.so.cache", Path::new("")),
+        Jail::Resolver => ("ld.so.cache resolv.conf hosts nsswitch.conf", Path::new("")),
+        Jail::Directory(directory) => ("ld.so.cache", directory),
+    };
     let mut jailed = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
     if !rustix::process::geteuid().is_root() {
         jailed = jailed.arg("--map-root-user");
     }
     jailed = jailed
         .args(["--mount", "--propagation", "private", "--ipc", "--pid", "--fork", "--kill-child", "--"])
-        .args(["sh", "-c", SCRIPT, "jail", place, settings])
+        .args(["sh", "-c", SCRIPT, "jail", place, &VISIBLE.join(" "), settings])
+        .arg(directory)
         .arg(program)
         .args(&invocation.args);
     jailed.env = invocation.env.clone();
@@ -97,21 +126,52 @@ fn jail_invocation(invocation: &Invocation, network: JailNetwork) -> Invocation 
 mod tests {
     use super::*;
 
+    /// Runs a script in the sandbox; `None` where the host allows no namespaces.
+    fn printed(script: &str, jail: Jail<'_>) -> Option<String> {
+        let (invocation, denied) = jailed(&Invocation::new("bash").args(["-ec", script]), jail);
+        if let Some(why) = denied {
+            assert!(std::env::var_os("CI").is_none(), "{why}");
+            return None;
+        }
+        let output = run(&invocation).unwrap_or_else(|failure| panic!("{failure}"));
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     #[test]
     fn only_programs_of_the_host_are_visible() {
         let script = "ls /; ls /dev; ls /etc; test ! -e /root -a ! -e /home -a ! -e /var; ! touch /usr/x 2>/dev/null; echo $$";
-        let (invocation, denied) =
-            jailed(&Invocation::new("bash").args(["-ec", script]), JailNetwork::Nothing);
-        if let Some(why) = denied {
-            assert!(std::env::var_os("CI").is_none(), "{why}");
-            return;
-        }
-        let output = run(&invocation).unwrap_or_else(|failure| panic!("{failure}"));
-        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let Some(output) = printed(script, Jail::Nothing) else { return };
         let lines: Vec<&str> = output.lines().collect();
         assert!(!lines.contains(&"shadow") && !lines.contains(&"old"), "{output}");
         assert!(lines.contains(&"null") && lines.contains(&"ld.so.cache"), "{output}");
         // It is process 1 of its namespace.
         assert_eq!(lines.last(), Some(&"1"), "{output}");
+    }
+
+    #[test]
+    fn a_visible_directory_is_writable_and_its_siblings_are_hidden() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("a directory");
+        std::fs::create_dir(&directory).unwrap();
+        std::fs::write(parent.path().join("secret"), "").unwrap();
+        let quoted = directory.display();
+        let script = format!("touch '{quoted}/written'; ls '{quoted}/..'");
+        let Some(output) = printed(&script, Jail::Directory(&directory)) else { return };
+        assert_eq!(output, "a directory\n");
+        assert!(directory.join("written").exists());
+    }
+
+    #[test]
+    fn every_program_that_reads_images_runs_in_the_sandbox() {
+        for program in ["qemu-img", "e2fsck", "fsck.fat", "xfs_repair", "btrfs", "xorriso", "rpm"] {
+            if find_program(program).is_none() {
+                continue;
+            }
+            let (invocation, denied) = jailed(&Invocation::new(program), Jail::Nothing);
+            if std::env::var_os("CI").is_some() {
+                assert_eq!(denied, None, "{program}");
+            }
+            assert_eq!(invocation.program == "setpriv", denied.is_none(), "{program}");
+        }
     }
 }

@@ -43,6 +43,17 @@ impl RunError {
         }
     }
 
+    /// Names another program as the one that was run, such as the program inside a sandbox.
+    pub(super) fn of_program(mut self, name: &str) -> RunError {
+        if let RunError::TimedOut { run, .. }
+        | RunError::Signalled { run, .. }
+        | RunError::Exited { run, .. } = &mut self
+        {
+            run.program = name.to_owned();
+        }
+        self
+    }
+
     /// Whether the program was started.
     pub(crate) fn has_run(&self) -> bool {
         !matches!(

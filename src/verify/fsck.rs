@@ -2,7 +2,7 @@
 
 use super::facts::Fsck;
 use crate::disk::Kind;
-use crate::host::{Failure, Invocation, RunError, inherited_name, run};
+use crate::host::{Failure, Invocation, Jail, RunError, inherited_name, run_jailed};
 use std::fs::File;
 
 /// SIGKILL, sent by a user or by the kernel when memory runs out. Source: signal(7).
@@ -19,7 +19,7 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
         Kind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
         Kind::Swap | Kind::Luks | Kind::Packed(_) | Kind::Other(_) => return Ok(Fsck::None),
     };
-    match run(&invocation.inheriting(file)?) {
+    match run_jailed(&invocation.inheriting(file)?, Jail::Nothing) {
         Ok(finished) => {
             // If the primary superblock is damaged, e2fsck uses the backup and may report no other error.
             let output = String::from_utf8_lossy(&finished.stdout).into_owned() + &finished.stderr;

@@ -7,7 +7,7 @@ use crate::content::RPM_DATABASES;
 use crate::content::swupd::hash::{Attributes, Kind, ObjectHash, object_hash};
 use crate::content::swupd::manifest::Bundle;
 use crate::disk::{Body, Node, ReadError, Window, read_file};
-use crate::host::{Context, Failure, Invocation, run};
+use crate::host::{Context, Failure, Invocation, Jail, run_jailed};
 use md5::{Digest, Md5};
 use sha2::{Sha256, Sha512};
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ impl PackageFiles {
         }
         let query =
             Invocation::new("rpm").arg("--dbpath").arg(copy.path()).args(["-qa", "--queryformat", FORMAT]);
-        let Ok(listed) = run(&query) else { return Ok(()) };
+        let Ok(listed) = run_jailed(&query, Jail::Directory(copy.path())) else { return Ok(()) };
         for line in String::from_utf8_lossy(&listed.stdout).lines() {
             let mut fields = line.splitn(3, '\t');
             let (Some(digest), Some(flags), Some(path)) = (fields.next(), fields.next(), fields.next())

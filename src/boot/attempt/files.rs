@@ -6,9 +6,7 @@ use super::super::firmware::{Ovmf, emulator_version, find_ovmf};
 use super::super::machine::{DirectKernel, Machine, credential};
 use super::super::run::BootOptions;
 use super::super::update::Archive;
-use crate::host::{
-    Context, Failure, Invocation, JailNetwork, inherited_name, jailed, run, scratch_directory,
-};
+use crate::host::{Context, Failure, Invocation, Jail, inherited_name, run_jailed, scratch_directory};
 use crate::plan::Firmware;
 use crate::template::{Bytes, Secret};
 use std::fs::File;
@@ -113,12 +111,12 @@ impl Written {
                     .args([&inherited_name(image), &name])
                     .inheriting(image)?
                     .inheriting(&overlay)?;
-                run(&jailed(&create, JailNetwork::Nothing).0)?;
+                run_jailed(&create, Jail::Nothing)?;
                 if let Some(more) = more {
                     let resize = Invocation::new("qemu-img").args(["resize", "-q", "-f", "qcow2"]);
                     let resize = resize.args([&name, &format!("+{}", more.0)]);
                     let resize = resize.inheriting(image)?.inheriting(&overlay)?;
-                    run(&jailed(&resize, JailNetwork::Nothing).0)?;
+                    run_jailed(&resize, Jail::Nothing)?;
                 }
                 Some((overlay, name))
             }

@@ -8,9 +8,7 @@ use super::truncation::minimum_end;
 use super::unreadable::Unreadable;
 use super::vhd;
 use crate::disk::is_zero;
-use crate::host::{
-    Context, Failure, Invocation, JailNetwork, RunError, inherited_name, jailed, run, run_any_status,
-};
+use crate::host::{Context, Failure, Invocation, Jail, inherited_name, jailed, run_any_status, run_jailed};
 use crate::image::copy_range;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -400,14 +398,7 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
 fn qemu_img(args: &[&str], files: &[&File]) -> Result<Vec<u8>, Unreadable> {
     let invocation = Invocation::new("qemu-img").args(args);
     let invocation = files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
-    let (invocation, _) = jailed(&invocation, JailNetwork::Nothing);
-    run(&invocation).map(|finished| finished.stdout).map_err(|mut error| {
-        // Name qemu-img in errors, not the program that creates the sandbox.
-        if let RunError::Exited { run, .. } = &mut error {
-            run.program = "qemu-img".to_owned();
-        }
-        error.into()
-    })
+    Ok(run_jailed(&invocation, Jail::Nothing)?.stdout)
 }
 
 /// Checks that an image is complete. qemu-img silently reads zeros beyond the end of a truncated file.
@@ -415,7 +406,7 @@ fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
     if matches!(format, ImageFormat::Qcow2 | ImageFormat::Vhdx | ImageFormat::Vmdk) {
         let check = Invocation::new("qemu-img").args(["check", "-q", "-f", format.qemu_name()]);
         let check = check.arg(inherited_name(file)).inheriting(file)?;
-        let (check, _) = jailed(&check, JailNetwork::Nothing);
+        let (check, _) = jailed(&check, Jail::Nothing);
         // Source: qemu-img(1), check: 2 is corrupt, 3 only has leaked clusters, 63 is not supported.
         let finished = run_any_status(&check)?;
         match finished.status.code() {
@@ -463,11 +454,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.qcow2");
         let create = |more: &[&str]| {
-            run(&Invocation::new("qemu-img")
-                .args(["create", "-q", "-f", "qcow2"])
-                .args(more)
-                .arg(&path)
-                .arg("1M"))
+            crate::host::run(
+                &Invocation::new("qemu-img")
+                    .args(["create", "-q", "-f", "qcow2"])
+                    .args(more)
+                    .arg(&path)
+                    .arg("1M"),
+            )
             .unwrap();
             let file = File::open(&path).unwrap();
             assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));

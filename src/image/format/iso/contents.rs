@@ -5,7 +5,7 @@ use super::super::unreadable::Unreadable;
 use super::{LOADER, MENU, SECTOR};
 use crate::disk::Tree as FileTree;
 use crate::disk::{Body, Content, Extent, Node, Opened, ROOT, Window, mode};
-use crate::host::{Context, Invocation, inherited_name, run};
+use crate::host::{Context, Invocation, Jail, inherited_name, run_jailed};
 use crate::plan::Firmware;
 use crate::plan::command_line::from_grub;
 use std::collections::{BTreeMap, HashMap};
@@ -35,10 +35,11 @@ pub type BootCatalog = Vec<CdImage>;
 
 impl<'f> Contents<'f> {
     pub(crate) fn read(file: &'f File) -> Result<Contents<'f>, Unreadable> {
-        let finished = run(&Invocation::new("xorriso")
+        let list = Invocation::new("xorriso")
             .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file))])
             .inheriting(file)?
-            .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]))?;
+            .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]);
+        let finished = run_jailed(&list, Jail::Nothing)?;
         let size = file.metadata().context(|| "could not read the CD".to_owned())?.len();
         Ok(Contents { file, size, places: places(&String::from_utf8_lossy(&finished.stdout)) })
     }
