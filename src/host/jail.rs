@@ -30,21 +30,23 @@ shift 4
 mount -t tmpfs -o mode=755 jail "$place"
 cd "$place"
 mkdir proc dev etc old
+links=
 for name in $visible; do
     if [ -L "$name" ]; then
-        ln -s "$(readlink "$name")" ".$name"
+        links="$links $name"
     elif [ -d "$name" ]; then
         mkdir ".$name"
         mount --rbind "$name" ".$name"
         mount -o remount,bind,ro ".$name" 2>/dev/null || :
     fi
 done
+[ -z "$links" ] || cp -P $links .
 for name in $settings; do
     [ -e "/etc/$name" ] || continue
     : >"etc/$name"
     mount --bind "/etc/$name" "etc/$name"
 done
-for name in null zero random urandom kvm; do
+for name in null urandom kvm; do
     [ -e "/dev/$name" ] || continue
     : >"dev/$name"
     mount --bind "/dev/$name" "dev/$name"
