@@ -279,7 +279,7 @@ fn new_templates_are_valid_and_formatted() {
     let output = run(&["new", "kmv"]);
     assert!(text(&output.stderr).contains("did you mean `kvm`?"));
     let table = text(&run(&["new"]).stdout);
-    assert!(TYPES.iter().all(|kind| table.contains(kind.purpose)));
+    assert!(TYPES.iter().all(|kind| table.contains(&kind.purpose())));
 }
 
 fn completions_and_manual_pages_are_generated() {

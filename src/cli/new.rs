@@ -7,7 +7,7 @@ use crate::lint::{Files, SCHEMA_TEXT, lint};
 use crate::plan::bundle;
 use crate::plan::published::{NewOptions, TYPES, new_template};
 use crate::report::Table;
-use crate::template::{Names, Size, SoftwareManager, SourceText, json_string, nearest};
+use crate::template::{Names, Size, SoftwareManager, SourceText, nearest};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;
@@ -62,8 +62,8 @@ fn is_without_login(template: &str) -> bool {
     linted.findings.iter().any(|finding| finding.rule == "login-impossible")
 }
 
-/// The user from the command line, as JSON.
-fn user(args: &NewArgs) -> anyhow::Result<Option<String>> {
+/// The user from the command line.
+fn user(args: &NewArgs) -> anyhow::Result<Option<serde_json::Value>> {
     let (Some(name), Some(key)) = (&args.user, &args.key) else { return Ok(None) };
     let text = std::fs::read_to_string(key).with_context(|| format!("could not read `{}`", key.display()))?;
     // Private keys start with dashes.
@@ -74,8 +74,7 @@ fn user(args: &NewArgs) -> anyhow::Result<Option<String>> {
             key.display()
         );
     }
-    let [name, key] = [json_string(name), json_string(line)];
-    Ok(Some(format!("{{ \"username\": {name}, \"key\": {key}, \"sudo\": true }}")))
+    Ok(Some(serde_json::json!({ "username": name, "key": line, "sudo": true })))
 }
 
 fn manager(text: &str) -> Result<SoftwareManager, String> {
@@ -103,7 +102,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     let Some(name) = &args.kind else {
         let mut table = Table::new(&["type", "for"], &[]);
         for kind in TYPES {
-            table.row([kind.name.to_owned(), kind.purpose.to_owned()]);
+            table.row([kind.name.to_owned(), kind.purpose()]);
         }
         print(&table.render_within(terminal_width()));
         return Ok(Outcome::Fine);
@@ -118,7 +117,7 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<Outcome> {
     let user = user(args)?;
     let options = NewOptions {
         schema: schema.as_deref(),
-        user: user.as_deref(),
+        user,
         name: args.name.as_deref(),
         root_size: args.root_size.as_deref(),
     };

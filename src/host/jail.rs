@@ -132,7 +132,9 @@ mod tests {
     fn printed(script: &str, jail: Jail<'_>) -> Option<String> {
         let (invocation, denied) = jailed(&Invocation::new("bash").args(["-ec", script]), jail);
         if let Some(why) = denied {
-            assert!(std::env::var_os("CI").is_none(), "{why}");
+            // A host without namespaces: the program runs as it is.
+            assert!(std::env::var_os("CI").is_none() && !why.is_empty(), "{why}");
+            assert_eq!(invocation.program, "bash");
             return None;
         }
         let output = run(&invocation).unwrap_or_else(|failure| panic!("{failure}"));

@@ -3,6 +3,9 @@
 //! Supports signatures as made by mixer: detached, DER, over the exact bytes, RSA with PKCS #1 v1.5 or ECDSA. SHA-1 is
 //! not accepted. A signer is trusted if its certificate is in the certificate file or was issued by a CA in it. Key
 //! usages of the signer are not checked: mixer's own certificate is for code signing and is not a CA.
+//!
+//! Chains are validated here and not by rustls-webpki, which checks neither the key usage of issuers nor anything of
+//! trusted certificates, and has no signers that are CAs.
 
 use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;

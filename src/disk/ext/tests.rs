@@ -10,7 +10,7 @@ use super::{Ext, NormalizeError, normalize};
 use crate::disk::scan::scan;
 use crate::disk::source::{ReadError, Source, Window};
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Time, Tree};
-use crate::disk::{first_difference, has_checker, judge};
+use crate::disk::{first_difference, judge};
 use crate::plan::capacity::ext::{Capacity, Kind, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -28,16 +28,13 @@ const UUID: &str = "11111111-2222-3333-4444-555555555555";
 /// The configuration that builds use for mke2fs.
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/disk/ext/mke2fs.conf");
 
-/// `None` if the program is not installed.
-fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
-    has_checker(program).then(|| {
-        judge(program)
-            .env("MKE2FS_CONFIG", CONFIG)
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap()
-    })
+fn run(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    judge(program)
+        .env("MKE2FS_CONFIG", CONFIG)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
 }
 
 /// Creates files of every type that needs no privileges, optionally in reverse order.
@@ -94,7 +91,7 @@ fn set_times(path: &Path, count: &mut u64) {
 }
 
 /// Makes a filesystem from a directory, at [`OFFSET`] of a new file.
-fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
+fn make(root: &Path, image: &Path, words: &str, now: &str) -> File {
     let extended = format!("offset={OFFSET},hash_seed={UUID},root_owner=0:0,assume_storage_prezeroed=1");
     let size = format!("{}k", SIZE / 1024);
     let (root, path) = (root.to_str().unwrap(), image.to_str().unwrap());
@@ -103,18 +100,17 @@ fn make(root: &Path, image: &Path, words: &str, now: &str) -> Option<File> {
         vec!["-q", "-F", "-U", UUID, "-L", "some label", "-E", &extended, "-d", root];
     arguments.extend(words.split_whitespace());
     arguments.extend([path, &size]);
-    let made = run("mke2fs", &arguments, &[("E2FSPROGS_FAKE_TIME", now)])?;
+    let made = run("mke2fs", &arguments, &[("E2FSPROGS_FAKE_TIME", now)]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    Some(File::options().read(true).write(true).open(image).unwrap())
+    File::options().read(true).write(true).open(image).unwrap()
 }
 
 /// Asserts that e2fsck reports no errors.
 fn check_fsck(bytes: &[u8], directory: &Path) {
     let path = directory.join("checked");
     fs::write(&path, bytes).unwrap();
-    if let Some(found) = run("e2fsck", &["-fn", path.to_str().unwrap()], &[]) {
-        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
-    }
+    let found = run("e2fsck", &["-fn", path.to_str().unwrap()], &[]);
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
 }
 
 fn bytes_of(file: &File) -> Vec<u8> {
@@ -185,7 +181,7 @@ fn trees_are_read_back_as_scanned() {
         "-t ext4 -I 128 -b 2048",
         "-t ext4 -I 1024 -b 8192",
     ] {
-        let Some(image) = make(&root, &directory.path().join("image"), words, "1700000000") else { return };
+        let image = make(&root, &directory.path().join("image"), words, "1700000000");
         normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
         let bytes = bytes_of(&image);
         check_fsck(&bytes, directory.path());
@@ -220,9 +216,7 @@ fn clock_creation_order_and_access_do_not_matter() {
                 fs::create_dir(&root).unwrap();
                 make_tree(&root, name == "other");
             }
-            let Some(image) = make(&root, &directory.path().join(format!("{name}.img")), words, now) else {
-                return;
-            };
+            let image = make(&root, &directory.path().join(format!("{name}.img")), words, now);
             normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
             images.push(bytes_of(&image));
         }
@@ -239,7 +233,7 @@ fn normalizing_twice_changes_nothing() {
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4", "1700000000") else { return };
+    let image = make(&root, &directory.path().join("image"), "-t ext4", "1700000000");
     normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
     let once = bytes_of(&image);
     normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
@@ -257,7 +251,7 @@ fn bytes_in_use_are_sufficient() {
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     for words in ["-t ext4 -g 1024", "-t ext2 -b 1024"] {
-        let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
+        let image = make(&root, &directory.path().join("image"), words, "1600000000");
         let bytes = bytes_of(&image);
         let used = Ext::open(&bytes.as_slice()).unwrap().in_use().unwrap();
         assert!(used.windows(2).all(|pair| pair[0].end < pair[1].start));
@@ -278,7 +272,7 @@ fn results_match_debugfs() {
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4", "1600000000") else { return };
+    let image = make(&root, &directory.path().join("image"), "-t ext4", "1600000000");
     let bytes = bytes_of(&image);
     let path = directory.path().join("checked");
     fs::write(&path, &bytes).unwrap();
@@ -289,13 +283,13 @@ fn results_match_debugfs() {
     let Body::Directory(names) = &tree.nodes[ROOT].body else { panic!("the root is a directory") };
     for name in ["large", "holes"] {
         let node = &tree.nodes[names[name.as_bytes()]];
-        let Some(content) = debugfs(&format!("cat /{name}")) else { return };
+        let content = debugfs(&format!("cat /{name}"));
         assert_eq!(content.stdout, fs::read(root.join(name)).unwrap());
         let last = (node.size - 1) / ext.superblock.block_size;
-        let block = String::from_utf8(debugfs(&format!("bmap /{name} {last}")).unwrap().stdout).unwrap();
+        let block = String::from_utf8(debugfs(&format!("bmap /{name} {last}")).stdout).unwrap();
         let place = block.trim().parse::<u64>().unwrap() * ext.superblock.block_size;
         assert_eq!(ext.describe(place), format!("data of /{name}"));
-        let stat = String::from_utf8(debugfs(&format!("stat /{name}")).unwrap().stdout).unwrap();
+        let stat = String::from_utf8(debugfs(&format!("stat /{name}")).stdout).unwrap();
         assert!(stat.starts_with(&format!("Inode: {} ", node.number)), "{stat}");
     }
 }
@@ -306,9 +300,7 @@ fn bytes_are_described() {
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -b 4096", "1600000000") else {
-        return;
-    };
+    let image = make(&root, &directory.path().join("image"), "-t ext4 -b 4096", "1600000000");
     let bytes = bytes_of(&image);
     let source = bytes.as_slice();
     let ext = Ext::open(&source).unwrap();
@@ -357,7 +349,7 @@ fn damage_does_not_panic() {
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
     for words in ["-t ext4", "-t ext2 -b 1024", "-t ext4 -O inline_data -b 1024"] {
-        let Some(image) = make(&root, &directory.path().join("image"), words, "1600000000") else { return };
+        let image = make(&root, &directory.path().join("image"), words, "1600000000");
         let sound = bytes_of(&image);
         let used = Ext::open(&sound.as_slice()).unwrap().in_use().unwrap();
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -397,9 +389,7 @@ fn contradictions_are_reported_precisely() {
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     make_tree(&root, false);
-    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -b 8192", "1600000000") else {
-        return;
-    };
+    let image = make(&root, &directory.path().join("image"), "-t ext4 -b 8192", "1600000000");
     let sound = bytes_of(&image);
     let with = |at: u64, bytes: &[u8]| {
         let mut changed = sound.clone();
@@ -451,16 +441,14 @@ fn host_labels_are_removed() {
     make_tree(&root, false);
     let path = directory.path().join("image");
     for words in ["-t ext4", "-t ext4 -O ^metadata_csum"] {
-        let Some(image) = make(&root, &path, words, "1600000000") else { return };
+        let image = make(&root, &path, words, "1600000000");
         // As `mke2fs -d` copies it from a host with SELinux.
         let place = format!("{}?offset={OFFSET}", path.display());
         for request in
             ["/tiny security.selinux label", "/small security.selinux label", "/small user.kept yes"]
         {
             let set = format!("ea_set {request}");
-            if run("debugfs", &["-w", "-R", &set, &place], &[]).is_none() {
-                return;
-            }
+            run("debugfs", &["-w", "-R", &set, &place], &[]);
         }
         assert_eq!(attribute_names(&image, "/tiny"), [b"security.selinux"]);
         normalize(&image, OFFSET, SIZE, EPOCH).unwrap();
@@ -481,9 +469,7 @@ fn only_superblock_copies_are_normalized() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
-    let Some(image) = make(&root, &directory.path().join("image"), "-t ext4 -g 1024", "1600000000") else {
-        return;
-    };
+    let image = make(&root, &directory.path().join("image"), "-t ext4 -g 1024", "1600000000");
     let bytes = bytes_of(&image);
     let superblock = Ext::open(&bytes.as_slice()).unwrap().superblock;
     let copy = OFFSET + head(&superblock, 1).superblock.start * superblock.block_size;

@@ -69,14 +69,11 @@ mod tests {
 
     #[test]
     fn cpio_reads_it() {
-        use crate::host::{Invocation, find_program, run};
+        use crate::host::{Invocation, run};
         let files = [("/cryptroot/crypttab".to_owned(), "root UUID=x none luks\n".to_owned())].into();
         let archive = archive(&files, 1000);
         assert_eq!(archive.len() % ALIGNMENT, 0);
         assert!(archive.starts_with(b"070701"));
-        if find_program("cpio").is_none() {
-            return;
-        }
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.cpio"), &archive).unwrap();
         let cpio =

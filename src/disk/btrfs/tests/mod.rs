@@ -20,24 +20,21 @@ use uuid::Uuid;
 const EPOCH: i64 = 1_700_000_000;
 const MIB: u64 = 1 << 20;
 
-/// An empty filesystem. `None` if `mkfs.btrfs` is not installed.
-fn mkfs(size: u64, options: &str) -> Option<NamedTempFile> {
+/// An empty filesystem.
+fn mkfs(size: u64, options: &str) -> NamedTempFile {
     let image = NamedTempFile::new().unwrap();
     image.as_file().set_len(size).unwrap();
     let mut command = crate::disk::judge("mkfs.btrfs");
     command.args(["-q", "-U", "12345678-1234-1234-1234-123456789abc", "-L", "sample"]);
-    if !crate::disk::has_checker("mkfs.btrfs") {
-        return None;
-    }
     let output = command.args(options.split_whitespace()).arg(image.path()).output().unwrap();
     assert!(output.status.success(), "{options}: {}", String::from_utf8_lossy(&output.stderr));
-    Some(image)
+    image
 }
 
-fn filled(size: u64, options: &str, scan: &Scan) -> Option<Result<NamedTempFile, WriteError>> {
-    let image = mkfs(size, options)?;
+fn filled(size: u64, options: &str, scan: &Scan) -> Result<NamedTempFile, WriteError> {
+    let image = mkfs(size, options);
     let seed = Uuid::from_u128(7);
-    Some(fill(image.as_file(), scan, &Fill { epoch: EPOCH, seed }).map(|()| image))
+    fill(image.as_file(), scan, &Fill { epoch: EPOCH, seed }).map(|()| image)
 }
 
 fn window(image: &NamedTempFile) -> Window<'_> {

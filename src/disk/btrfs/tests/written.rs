@@ -9,12 +9,12 @@ use std::io::Read;
 /// For any options of `mkfs.btrfs`: `btrfs check` reports nothing, the reader returns what was written, and a second
 /// filesystem is identical.
 fn check_options(options: &str, scan: &Scan) {
-    let Some(image) = filled(300 * MIB, options, scan) else { return };
+    let image = filled(300 * MIB, options, scan);
     let image = image.unwrap();
     check(image.path(), options);
     let window = window(&image);
     assert_same(scan, &open(&window).tree().unwrap(), &window);
-    let again = filled(300 * MIB, options, scan).unwrap().unwrap();
+    let again = filled(300 * MIB, options, scan).unwrap();
     assert_eq!(bytes(&image), bytes(&again), "{options}");
 }
 
@@ -93,7 +93,7 @@ fn several_chunks() {
 #[test]
 fn results_match_btrfs_restore() {
     let (directory, scan) = sample(100);
-    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = filled(300 * MIB, "", &scan);
     let image = image.unwrap();
     let restored = tempfile::tempdir().unwrap();
     // It prompts before it continues with files that have many extents.
@@ -111,7 +111,7 @@ fn results_match_btrfs_restore() {
 #[test]
 fn bytes_in_use_are_described() {
     let (_directory, scan) = sample(100);
-    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = filled(300 * MIB, "", &scan);
     let image = image.unwrap();
     let window = window(&image);
     let btrfs = open(&window);
@@ -138,7 +138,7 @@ fn bytes_in_use_are_described() {
 fn bytes_of_mkfs_are_removed() {
     use std::os::unix::fs::FileExt;
     let (_directory, scan) = sample(10);
-    let Some(image) = filled(300 * MIB, "", &scan) else { return };
+    let image = filled(300 * MIB, "", &scan);
     let image = image.unwrap();
     let window = window(&image);
     let mut at = 0;

@@ -3,19 +3,16 @@
 mod written;
 
 use super::Fat;
+use crate::disk::judge;
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Tree};
-use crate::disk::{has_checker, judge};
 use crate::plan::capacity::fat::Request;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
 
-/// `None` if the program is not installed.
-fn run(program: &str, arguments: &[&str]) -> Option<Output> {
-    let mut command = judge(program);
-    command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C.UTF-8");
-    has_checker(program).then(|| command.output().unwrap())
+fn run(program: &str, arguments: &[&str]) -> Output {
+    judge(program).args(arguments).env("TZ", "UTC").env("LC_ALL", "C.UTF-8").output().unwrap()
 }
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -30,13 +27,13 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A filesystem with [`files`], as bytes.
-fn make(directory: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
+fn make(directory: &Path, size: u64, options: &str) -> Vec<u8> {
     let image = directory.join("image");
     File::create(&image).unwrap().set_len(size).unwrap();
     let path = image.to_str().unwrap();
     let mut arguments: Vec<&str> = options.split_whitespace().collect();
     arguments.extend(["-n", "LABEL", "-i", "ABCD1234", path]);
-    let made = run("mkfs.vfat", &arguments)?;
+    let made = run("mkfs.vfat", &arguments);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let root = directory.join("root");
     for (name, content) in files() {
@@ -49,11 +46,11 @@ fn make(directory: &Path, size: u64, options: &str) -> Option<Vec<u8>> {
     let mut arguments = vec!["-s", "-m", "-i", path];
     arguments.extend(names.iter().map(|path| path.to_str().unwrap()));
     arguments.push("::/");
-    let copied = run("mcopy", &arguments)?;
+    let copied = run("mcopy", &arguments);
     assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
-    let judged = run("fsck.fat", &["-n", path])?;
+    let judged = run("fsck.fat", &["-n", path]);
     assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
-    Some(fs::read(&image).unwrap())
+    fs::read(&image).unwrap()
 }
 
 fn find(tree: &Tree, path: &str) -> NodeId {
@@ -77,7 +74,7 @@ const SHAPES: &[(u64, &str)] = &[
 fn copied_files_are_read_back() {
     let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
-        let Some(bytes) = make(directory.path(), *size, options) else { return };
+        let bytes = make(directory.path(), *size, options);
         let source = bytes.as_slice();
         let fat = Fat::open(&source).unwrap();
         assert_eq!((fat.label().as_str(), fat.uuid().as_str(), fat.is_clean()), ("LABEL", "ABCD-1234", true));
@@ -110,7 +107,7 @@ fn copied_files_are_read_back() {
 fn bytes_in_use_are_sufficient() {
     let directory = TempDir::new().unwrap();
     for (size, options) in SHAPES {
-        let Some(bytes) = make(directory.path(), *size, options) else { return };
+        let bytes = make(directory.path(), *size, options);
         let fat_tree = Fat::open(&bytes.as_slice()).unwrap().tree().unwrap();
         let mut other = vec![0xa5; bytes.len()];
         for range in Fat::open(&bytes.as_slice()).unwrap().in_use().unwrap() {
@@ -120,7 +117,7 @@ fn bytes_in_use_are_sufficient() {
         assert_eq!(Fat::open(&other.as_slice()).unwrap().tree().unwrap(), fat_tree);
         let path = directory.path().join("other");
         fs::write(&path, &other).unwrap();
-        let judged = run("fsck.fat", &["-n", path.to_str().unwrap()]).unwrap();
+        let judged = run("fsck.fat", &["-n", path.to_str().unwrap()]);
         assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
     }
 }
@@ -128,7 +125,7 @@ fn bytes_in_use_are_sufficient() {
 #[test]
 fn bytes_are_described() {
     let directory = TempDir::new().unwrap();
-    let Some(bytes) = make(directory.path(), 40 << 20, "-F 32 -s 1") else { return };
+    let bytes = make(directory.path(), 40 << 20, "-F 32 -s 1");
     let source = bytes.as_slice();
     let fat = Fat::open(&source).unwrap();
     let check = |at: u64, expect: &str| assert_eq!(fat.describe(at), expect);
@@ -153,7 +150,7 @@ fn damage_does_not_panic() {
         chance % end
     };
     for (size, options) in &SHAPES[..3] {
-        let Some(sound) = make(directory.path(), *size, options) else { return };
+        let sound = make(directory.path(), *size, options);
         let used = Fat::open(&sound.as_slice()).unwrap().in_use().unwrap();
         let mut bytes = sound.clone();
         for round in 0..ROUNDS {
@@ -190,7 +187,7 @@ fn predicted_sizes_match_mkfs() {
             file.set_len(size).unwrap();
             let mut arguments: Vec<&str> = options.split_whitespace().collect();
             arguments.push(image.to_str().unwrap());
-            let Some(made) = run("mkfs.vfat", &arguments) else { return };
+            let made = run("mkfs.vfat", &arguments);
             let forecast = Request { size, options }.forecast();
             if !made.status.success() {
                 assert_eq!(forecast, None, "{mib} {options}");

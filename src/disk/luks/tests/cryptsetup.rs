@@ -1,7 +1,6 @@
 //! Volumes written here and read by cryptsetup, and vice versa. cryptsetup does not need root privileges for files.
 
 use super::{PASSPHRASE, SECTOR_SIZES, image, quick, volume};
-use crate::disk::has_checker;
 use crate::disk::luks::{Argon2Cost, Hash, KeyDerivation, Luks, Parameters, UnlockError};
 use crate::disk::source::Window;
 use crate::plan::layout::SectorSize;
@@ -48,9 +47,6 @@ const COSTS: [KeyDerivation; 4] = [
 
 #[test]
 fn cryptsetup_opens_it_with_the_right_passphrase_only() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let (right, wrong) = (key_file(PASSPHRASE), key_file(b"wrong"));
     for key_derivation in COSTS {
         for sector_size in SECTOR_SIZES {
@@ -64,9 +60,6 @@ fn cryptsetup_opens_it_with_the_right_passphrase_only() {
 
 #[test]
 fn cryptsetup_finds_the_same_volume_key() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let image = image(&quick());
     let key = key_file(PASSPHRASE);
     let dump =
@@ -79,9 +72,6 @@ fn cryptsetup_finds_the_same_volume_key() {
 
 #[test]
 fn cryptsetup_shows_the_parameters_and_repairs_nothing() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let image = image(&Parameters { sector_size: SectorSize::B4096, ..quick() });
     let dump = succeed(&["luksDump"], image.path());
     let dump: Vec<String> = dump.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -114,9 +104,6 @@ fn shape(image: &Path) -> Value {
 
 #[test]
 fn the_json_equals_that_of_cryptsetup() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let key = key_file(PASSPHRASE);
     for (sector_size, number) in SECTOR_SIZES.into_iter().zip(["512", "4096"]) {
         for (derivation, cost) in [
@@ -147,9 +134,6 @@ fn the_json_equals_that_of_cryptsetup() {
 
 #[test]
 fn a_passphrase_added_by_cryptsetup_opens_the_volume() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let image = image(&quick());
     let (first, second) = (key_file(PASSPHRASE), key_file(b"second"));
     let cost = ["--pbkdf-memory=1024", "--pbkdf-force-iterations=4"];
@@ -171,9 +155,6 @@ fn a_passphrase_added_by_cryptsetup_opens_the_volume() {
 
 #[test]
 fn volumes_made_by_cryptsetup_are_read() {
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let key = key_file(PASSPHRASE);
     for options in [
         &["--pbkdf=argon2id", "--pbkdf-memory=1024", "--pbkdf-force-iterations=4"][..],
@@ -199,9 +180,6 @@ fn volumes_made_by_cryptsetup_are_read() {
 #[test]
 fn cryptsetup_re_encryption_preserves_the_data() {
     use crate::disk::source::Source;
-    if !has_checker("cryptsetup") {
-        return;
-    }
     let key = key_file(PASSPHRASE);
     for sector_size in SECTOR_SIZES {
         let key_derivation = KeyDerivation::Argon2id(Argon2Cost { time: 4, memory_kib: 64, lanes: 1 });

@@ -2,7 +2,7 @@
 
 use super::super::superblock::Superblock;
 use super::super::{WriteError, fill};
-use super::support::{Builder, FILL, MIB, STANDARD, fresh, has_checkers, window};
+use super::support::{Builder, FILL, MIB, STANDARD, fresh, window};
 use crate::disk::tree::ROOT;
 use crate::plan::capacity::xfs::{Shape, capacity};
 
@@ -21,9 +21,6 @@ fn shape(superblock: &Superblock, size: u64) -> Shape {
 
 #[test]
 fn free_blocks_match_mkfs() {
-    if !has_checkers() {
-        return;
-    }
     for size in [300, 301, 555, 1024, 4097, 10_240, 123_457, 1 << 20].map(|size| size * MIB + 12_345) {
         for options in [
             STANDARD,
@@ -40,9 +37,6 @@ fn free_blocks_match_mkfs() {
 
 #[test]
 fn exactly_the_predicted_capacity_fits() {
-    if !has_checkers() {
-        return;
-    }
     let size = 300 * MIB;
     let options = "-m reflink=1,finobt=1 -l size=64m";
     let room = capacity(&shape(&Superblock::read(&window(fresh(size, options).as_file())).unwrap(), size));

@@ -19,11 +19,6 @@ pub(super) const FILL: Fill = Fill { epoch: 1_700_000_000, seed: Uuid::from_u128
 pub(super) const STANDARD: &str = "-m crc=1,finobt=1,rmapbt=0,reflink=1,bigtime=1,inobtcount=1 -i sparse=1,nrext64=0 \
                             -l size=64m,internal=1";
 
-/// Whether the programs that make and check filesystems are installed.
-pub(super) fn has_checkers() -> bool {
-    ["mkfs.xfs", "xfs_repair"].into_iter().all(crate::disk::has_checker)
-}
-
 /// Features that builds disable, if mkfs.xfs supports them and the options do not set them: newer versions enable them
 /// by default.
 fn turned_off(options: &str) -> Vec<&'static str> {
