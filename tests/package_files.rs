@@ -2,7 +2,7 @@
 
 use crate::common::system::{install, make, plan, template};
 use crate::common::{need_tools, text, verify};
-use ister::content::swupd::hash::{Attributes, Kind, object_hash};
+use ister::content::swupd::hash::{Attributes, ObjectKind, object_hash};
 use md5::{Digest, Md5};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -46,8 +46,10 @@ fn swupd(root: &Path) {
     let init = root.join(INIT);
     let (bytes, file) = (std::fs::read(&init).unwrap(), std::fs::metadata(&init).unwrap());
     let (mode, size) = (file.mode() & 0o7777, file.size());
-    let hash =
-        object_hash(&Attributes { kind: Kind::File, mode, uid: file.uid(), gid: file.gid(), size }, &bytes);
+    let hash = object_hash(
+        &Attributes { kind: ObjectKind::File, mode, uid: file.uid(), gid: file.gid(), size },
+        &bytes,
+    );
     let manifest = format!(
         "MANIFEST\t30\nversion:\t10\nprevious:\t0\nfilecount:\t1\ntimestamp:\t1795393094\ncontentsize:\t{size}\n\n\
          F...\t{hash}\t10\t/usr/sbin/init\n"

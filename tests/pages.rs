@@ -4,7 +4,7 @@
 use crate::common::text;
 use ister::plan::Firmware;
 use ister::report::boot_paths_svg;
-use ister::verify::boot_path::{BootPath, BootPaths, Step};
+use ister::verify::boot_path::{BootPath, BootPaths, PathStep};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -81,7 +81,7 @@ fn site(directory: &Path) {
             "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==",
         );
         std::fs::write(report.join("screen.png"), picture.unwrap()).unwrap();
-        let start = Step { title: "systemd-boot <252> & its \"menu\"".to_owned(), ..Step::default() };
+        let start = PathStep { title: "systemd-boot <252> & its \"menu\"".to_owned(), ..PathStep::default() };
         let paths = vec![BootPath { firmware: Firmware::Uefi, start }];
         let svg = boot_paths_svg(&BootPaths { paths, kernels: Vec::new() });
         std::fs::write(out.join("kvm/boot-paths-kvm.img.xz.svg"), svg).unwrap();

@@ -2,7 +2,7 @@
 //! independent programs.
 
 use crate::common::{ister, text};
-use ister::plan::layout::{DiskSize, Request, SectorSize, solve};
+use ister::plan::layout::{DiskSize, PartitionRequest, SectorSize, solve};
 use ister::plan::{Disk, PLAN_SCHEMA_TEXT, Partition, Plan};
 use ister::template::{Bytes, Size};
 use proptest::prelude::*;
@@ -171,10 +171,13 @@ fn independent_programs_read_the_planned_table() {
     let mut runner = TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
     runner
         .run(&(numbers, sizes, any::<bool>()), |(numbers, sizes, rest)| {
-            let mut requests: Vec<Request> = numbers
+            let mut requests: Vec<PartitionRequest> = numbers
                 .iter()
                 .zip(&sizes)
-                .map(|(number, (n, unit))| Request { number: *number, size: Size::Exact(Bytes(n * unit)) })
+                .map(|(number, (n, unit))| PartitionRequest {
+                    number: *number,
+                    size: Size::Exact(Bytes(n * unit)),
+                })
                 .collect();
             let mut size = DiskSize::Fit;
             if rest {
@@ -188,7 +191,7 @@ fn independent_programs_read_the_planned_table() {
         .unwrap();
 }
 
-fn check_with_other_programs(requests: &[Request], size: DiskSize) {
+fn check_with_other_programs(requests: &[PartitionRequest], size: DiskSize) {
     let layout = solve(requests, size, SectorSize::B512).unwrap();
     let id = |number: u32| Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_0000 + u128::from(number));
     let disk = Disk {

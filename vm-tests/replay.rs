@@ -2,7 +2,7 @@
 //! serial port, waits for input, resets and powers off. The unit tests of the boot monitor use the same files.
 
 use super::{Outcome, World, expect, run};
-use ister::boot::transcript::{Step, Transcript, parse};
+use ister::boot::transcript::{Transcript, TranscriptStep, parse};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -89,26 +89,26 @@ fn player(directory: &Path) -> Result<Vec<u8>, Failed> {
 }
 
 /// The script that the boot sector reads.
-fn script(steps: &[Step]) -> Vec<u8> {
+fn script(steps: &[TranscriptStep]) -> Vec<u8> {
     let mut orders = Vec::new();
     let mut starts = vec![0];
     for step in steps {
         match step {
-            Step::Text(text) => {
+            TranscriptStep::Text(text) => {
                 orders.push(1);
                 orders.extend((text.len() as u16).to_le_bytes());
                 orders.extend(text.as_bytes());
             }
-            Step::Sleep(time) => {
+            TranscriptStep::Sleep(time) => {
                 orders.push(2);
                 orders.extend(((time.as_secs_f64() * 18.2).round() as u16).to_le_bytes());
             }
-            Step::Enter => orders.push(3),
-            Step::Reset => {
+            TranscriptStep::Enter => orders.push(3),
+            TranscriptStep::Reset => {
                 orders.push(4);
                 starts.push(orders.len());
             }
-            Step::PowerOff => orders.push(5),
+            TranscriptStep::PowerOff => orders.push(5),
         }
     }
     orders.push(0);

@@ -4,7 +4,7 @@
 #![no_main]
 
 use ister::disk::Opened;
-use ister::plan::bls::Entry;
+use ister::plan::bls::LoaderEntry;
 use ister::plan::layout::mbr::Mbr;
 use ister::verify::boot_path::{Disk, Initramfs, KernelImage, Volume, check_grub_script, follow};
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         bytes.get(start..start.checked_add(512)?).map(<[u8]>::to_vec)
     });
     let text = String::from_utf8_lossy(bytes);
-    let _ = (Entry::parse("entry", &text), check_grub_script(&text));
+    let _ = (LoaderEntry::parse("entry", &text), check_grub_script(&text));
     let Ok(opened) = Opened::open(&bytes) else { return };
     let Ok(tree) = opened.tree() else { return };
     let volume = Volume {

@@ -4,20 +4,20 @@
 
 #![no_main]
 
-use ister::disk::{Body, Content, Kind, Opened, detect, luks, unpack};
+use ister::disk::{Body, Content, VolumeKind, Opened, detect, luks, unpack};
 use ister::plan::layout::gpt;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len() as u64;
     let _ = gpt::check_mbr(bytes, size / 512);
-    if let Ok(header) = gpt::Header::decode(bytes) {
+    if let Ok(header) = gpt::GptHeader::decode(bytes) {
         let _ = gpt::entries(bytes, header.entry_size);
     }
     if let Ok(volume) = luks::Luks::open(&bytes) {
         let _ = volume.keyslots();
     }
-    if let Ok(Some(Kind::Packed(kind))) = detect(&bytes)
+    if let Ok(Some(VolumeKind::Packed(kind))) = detect(&bytes)
         && let Ok(unpacked) = unpack(kind, &bytes, &std::env::temp_dir())
     {
         let _ = unpacked.tree.paths();

@@ -82,15 +82,15 @@ pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
         return Err(Failure::new(format!("`{}` is {what}", image.display())));
     }
     match kind {
-        format::Kind::Packed if format::is_network_boot(&file).context(context)? => {
+        format::FileKind::Packed if format::is_network_boot(&file).context(context)? => {
             format::open_network_boot(image, &scratch_directory()).map(Attached::Network)
         }
-        format::Kind::Packed => {
+        format::FileKind::Packed => {
             let opened = format::open(image, &scratch_directory())?;
             check_name(image, opened.format)?;
             Ok(Attached::Disk(opened.file, "raw"))
         }
-        format::Kind::Image(kind) => {
+        format::FileKind::Image(kind) => {
             format::is_self_contained(&file, kind)
                 .map_err(|failure| failure.context(format!("`{}` cannot be booted", image.display())))?;
             check_name(image, kind)?;

@@ -87,7 +87,7 @@ pub(super) fn attempt(
             update.fallback = Some(look.class == Class::LoginPrompt);
         }
     }
-    let Run { guest, monitor, .. } = run;
+    let WatchedBoot { guest, monitor, .. } = run;
     if is_caused_by_emulator(look.class, options.accelerator.accelerator, &monitor.proof()) {
         look.class = Class::EmulatorStall;
     }
@@ -125,7 +125,7 @@ struct Bench<'b> {
 }
 
 /// A guest whose boot was watched to its end.
-struct Run {
+struct WatchedBoot {
     guest: Guest,
     monitor: BootMonitor,
     ended: Class,
@@ -133,7 +133,7 @@ struct Run {
 
 impl Bench<'_> {
     /// Starts the guest and watches it. `keys` selects an entry in the boot loader's menu.
-    fn run(&mut self, keys: Option<OlderKernel>) -> Result<Run, Failure> {
+    fn run(&mut self, keys: Option<OlderKernel>) -> Result<WatchedBoot, Failure> {
         let log = self.log.as_mut().map(SerialLog::share).transpose();
         let log = log.context(|| "could not duplicate the file descriptor of the serial log".to_owned())?;
         let mut guest = Guest::start(&self.machine, log, self.progress)?;
@@ -151,10 +151,10 @@ impl Bench<'_> {
             self.machine.cmpxchg16b = true;
             return self.run(None);
         }
-        Ok(Run { guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
+        Ok(WatchedBoot { guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
     }
 
-    fn look(&self, run: &mut Run, commands: &[String]) -> Look {
+    fn look(&self, run: &mut WatchedBoot, commands: &[String]) -> Look {
         let mut look = Look::of(run.ended);
         let ssh_port = self.machine.ssh_port;
         look.around(self.options, commands, ssh_port, &run.monitor, &mut run.guest, self.progress);
@@ -171,10 +171,10 @@ impl Bench<'_> {
     /// the guest did not power off.
     fn again(
         &mut self,
-        mut run: Run,
+        mut run: WatchedBoot,
         look: &mut Look,
         round: &Round,
-    ) -> Result<(Run, Option<Again>), Failure> {
+    ) -> Result<(WatchedBoot, Option<Again>), Failure> {
         self.progress.begin("powering off");
         let stalls = run.guest.stalls().len();
         let Some(power_off) = run.guest.power_off() else {

@@ -7,7 +7,7 @@ use crate::disk::{Body, Opened, Tree, Window, read_file};
 use crate::host::{Context, Failure, inherited_name};
 use crate::image::format;
 use crate::plan::ESP;
-use crate::plan::bls::{self, Entry};
+use crate::plan::bls::{self, LoaderEntry};
 use crate::verify::table_of;
 use std::fs::File;
 use std::io::Write;
@@ -83,16 +83,16 @@ fn none(image: &Path, why: &str) -> Failure {
 }
 
 /// The default entry among those that start a kernel.
-fn entry(window: &Window, tree: &Tree) -> Option<Entry> {
+fn entry(window: &Window, tree: &Tree) -> Option<LoaderEntry> {
     let text = |path: &str| {
         let bytes = read_file(window, &tree.nodes[tree.find(path)?], MOST).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     };
     let Body::Directory(names) = &tree.nodes[tree.find(ENTRIES)?].body else { return None };
     let names = names.keys().map(|name| String::from_utf8_lossy(name).into_owned());
-    let mut entries: Vec<Entry> = names
+    let mut entries: Vec<LoaderEntry> = names
         .filter(|name| name.to_ascii_lowercase().ends_with(".conf"))
-        .filter_map(|name| Some(Entry::parse(&name, &text(&format!("{ENTRIES}/{name}"))?)))
+        .filter_map(|name| Some(LoaderEntry::parse(&name, &text(&format!("{ENTRIES}/{name}"))?)))
         .collect();
     entries.sort_by(bls::order);
     let has_kernel =

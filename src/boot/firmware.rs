@@ -1,6 +1,6 @@
 //! Firmware: which one an image needs, and where the host has it installed.
 
-use crate::disk::{Body, Kind, NodeId, Opened, ROOT, Window, detect};
+use crate::disk::{Body, NodeId, Opened, ROOT, VolumeKind, Window, detect};
 use crate::host::{Context, Failure, Invocation, run};
 use crate::image::format::boot_catalog;
 use crate::image::sha256;
@@ -152,7 +152,7 @@ fn is_placeholder_boot_code(sector: &[u8]) -> bool {
 /// 3.5.1.1.
 fn has_fallback_loader(disk: &File, offset: u64, end: u64) -> bool {
     let window = Window { file: disk, offset, size: end.saturating_sub(offset) };
-    if window.size < 512 || !matches!(detect(&window), Ok(Some(Kind::Vfat))) {
+    if window.size < 512 || !matches!(detect(&window), Ok(Some(VolumeKind::Vfat))) {
         return false;
     }
     let Ok(tree) = Opened::open(&window).and_then(|opened| opened.tree()) else { return false };

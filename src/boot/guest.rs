@@ -42,7 +42,7 @@ const MOST_STALLS: usize = 100;
 /// systemd gives a unit 90 s to stop.
 const POWER_OFF: Duration = Duration::from_secs(180);
 
-enum Seen {
+enum GuestEvent {
     Serial(Vec<u8>),
     Event(QmpEvent),
     /// QEMU closed the serial console: it has exited.
@@ -54,7 +54,7 @@ pub(super) struct Guest {
     process: Process,
     command: String,
     qmp: Qmp,
-    seen: Receiver<Seen>,
+    seen: Receiver<GuestEvent>,
     console: Arc<UnixStream>,
     log: Option<SerialLog>,
     lines: Lines,
@@ -116,7 +116,7 @@ impl Guest {
         let (sender, seen) = sync_channel(MOST_UNREAD);
         let console = serial.try_clone().context(|| "could not duplicate the serial console".to_owned())?;
         read_serial(serial, sender.clone());
-        let qmp = Qmp::new(monitor, move |event| drop(sender.send(Seen::Event(event))))
+        let qmp = Qmp::new(monitor, move |event| drop(sender.send(GuestEvent::Event(event))))
             .context(|| "could not connect to the QMP monitor of QEMU".to_owned())?;
         Ok(Guest {
             process,
@@ -160,22 +160,22 @@ impl Guest {
             let seen = self.seen.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
             self.note(&seen);
             match seen {
-                Seen::Serial(bytes) => return Some(bytes),
-                Seen::Event(_) if self.fault.is_some() => return None,
-                Seen::Event(_) => {}
-                Seen::Closed => return None,
+                GuestEvent::Serial(bytes) => return Some(bytes),
+                GuestEvent::Event(_) if self.fault.is_some() => return None,
+                GuestEvent::Event(_) => {}
+                GuestEvent::Closed => return None,
             }
         }
     }
 
-    fn note(&mut self, seen: &Seen) {
+    fn note(&mut self, seen: &GuestEvent) {
         match seen {
-            Seen::Serial(bytes) => self.keep(bytes),
-            Seen::Event(event) => {
+            GuestEvent::Serial(bytes) => self.keep(bytes),
+            GuestEvent::Event(event) => {
                 self.is_off |= is_switched_off(event);
                 self.fault = self.fault.or(fault(event));
             }
-            Seen::Closed => self.is_closed = true,
+            GuestEvent::Closed => self.is_closed = true,
         }
     }
 
@@ -215,7 +215,7 @@ impl Guest {
         let mut events = Vec::new();
         while let Ok(seen) = self.seen.recv_timeout(pause) {
             self.note(&seen);
-            if let Seen::Event(event) = seen {
+            if let GuestEvent::Event(event) = seen {
                 events.push(event);
             }
         }
@@ -264,22 +264,22 @@ impl Guest {
             let keys = self.keys.as_ref().and_then(OlderKernel::patience);
             let patience = monitor.patience(now).min(keys.unwrap_or(Duration::MAX));
             match self.seen.recv_timeout(patience.max(Duration::from_millis(10))) {
-                Ok(Seen::Serial(bytes)) => {
+                Ok(GuestEvent::Serial(bytes)) => {
                     self.keep(&bytes);
                     monitor.serial(self.age(), &bytes);
                     let now = self.age();
                     self.keys.iter_mut().for_each(|keys| keys.hear(now, &bytes));
                 }
-                Ok(seen @ Seen::Event(_)) => {
+                Ok(seen @ GuestEvent::Event(_)) => {
                     self.note(&seen);
-                    if let Seen::Event(event) = seen {
+                    if let GuestEvent::Event(event) = seen {
                         observe(monitor, &event, self.age());
                     }
                     if self.fault.is_some() {
                         return None;
                     }
                 }
-                Ok(seen @ Seen::Closed) => {
+                Ok(seen @ GuestEvent::Closed) => {
                     self.note(&seen);
                     for event in self.drain_output(LAST_EVENTS) {
                         observe(monitor, &event, self.age());
@@ -434,15 +434,15 @@ impl Drop for Process {
     }
 }
 
-fn read_serial(mut serial: UnixStream, sender: SyncSender<Seen>) {
+fn read_serial(mut serial: UnixStream, sender: SyncSender<GuestEvent>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 << 10];
         loop {
             let seen = match serial.read(&mut buffer) {
-                Ok(0) | Err(_) => Seen::Closed,
-                Ok(count) => Seen::Serial(buffer[..count].to_vec()),
+                Ok(0) | Err(_) => GuestEvent::Closed,
+                Ok(count) => GuestEvent::Serial(buffer[..count].to_vec()),
             };
-            let closed = matches!(seen, Seen::Closed);
+            let closed = matches!(seen, GuestEvent::Closed);
             if sender.send(seen).is_err() || closed {
                 return;
             }

@@ -21,12 +21,12 @@ pub(super) struct OlderKernel {
     /// Text that only the menu prints.
     version: String,
     lines: Lines,
-    step: Step,
+    step: MenuStep,
     pressed: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+enum MenuStep {
     Early,
     Opening,
     /// The time at which the menu appeared.
@@ -50,7 +50,7 @@ impl OlderKernel {
             after,
             version: version.to_owned(),
             lines: Lines::default(),
-            step: if after.is_some() { Step::Early } else { Step::Opening },
+            step: if after.is_some() { MenuStep::Early } else { MenuStep::Opening },
             pressed: Duration::ZERO,
         }
     }
@@ -66,8 +66,8 @@ impl OlderKernel {
         self.lines.feed(bytes, &mut look);
         look(&self.lines.unfinished());
         match self.step {
-            Step::Early if starts => self.step = Step::Opening,
-            Step::Opening if shows => self.step = Step::Shown(now),
+            MenuStep::Early if starts => self.step = MenuStep::Opening,
+            MenuStep::Opening if shows => self.step = MenuStep::Shown(now),
             _ => {}
         }
     }
@@ -75,16 +75,16 @@ impl OlderKernel {
     /// The key to press now.
     pub(super) fn key(&mut self, now: Duration) -> Option<Key> {
         match self.step {
-            Step::Opening if now >= self.pressed + REPEAT => {
+            MenuStep::Opening if now >= self.pressed + REPEAT => {
                 self.pressed = now;
                 Some(self.opens)
             }
-            Step::Shown(since) if now >= since + DRAWN => {
-                self.step = Step::Down(now);
+            MenuStep::Shown(since) if now >= since + DRAWN => {
+                self.step = MenuStep::Down(now);
                 Some("down")
             }
-            Step::Down(since) if now >= since + DRAWN => {
-                self.step = Step::Done;
+            MenuStep::Down(since) if now >= since + DRAWN => {
+                self.step = MenuStep::Done;
                 Some("ret")
             }
             _ => None,
@@ -93,7 +93,7 @@ impl OlderKernel {
 
     /// The time until the next key may be due, or nothing if no more keys are needed.
     pub(super) fn patience(&self) -> Option<Duration> {
-        (self.step != Step::Done).then_some(REPEAT)
+        (self.step != MenuStep::Done).then_some(REPEAT)
     }
 }
 

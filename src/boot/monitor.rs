@@ -6,11 +6,11 @@
 
 mod state;
 
-use state::{Prompt, State, Step};
+use state::{Prompt, PromptStep, State};
 mod limits;
 
 use super::patterns::{
-    self, Fact, Line, Mark, Origin, Pattern, Speaker, insertion, is_login_prompt, is_password_prompt,
+    self, ConsoleLine, Fact, Mark, Origin, Pattern, Speaker, insertion, is_login_prompt, is_password_prompt,
 };
 use super::text::Lines;
 use super::verdict::{Class, KernelFacts, Note, NoteKind, Probed, Stage, StageTime, Witnessed};
@@ -208,12 +208,12 @@ impl BootMonitor {
         self.up = self.up.map(|up| up + time);
         if let State::Prompt(prompt) = &mut self.state {
             match &mut prompt.step {
-                Step::Entered { at, .. } => *at += time,
-                Step::Named { at, back } => {
+                PromptStep::Entered { at, .. } => *at += time,
+                PromptStep::Named { at, back } => {
                     *at += time;
                     *back = back.map(|back| back + time);
                 }
-                Step::Dwelling => {}
+                PromptStep::Dwelling => {}
             }
         }
     }
@@ -370,9 +370,9 @@ impl BootMonitor {
         match &self.state {
             State::Ending { at, .. } => until(*at + SETTLE),
             State::Prompt(prompt) => match prompt.step {
-                Step::Dwelling => until(prompt.since + self.limits.dwell.max(ANSWER_STANDS)),
-                Step::Entered { at, .. } => until(at + ANSWER),
-                Step::Named { at, back } => until(back.map_or(at + PASSWORD, |back| back + BEHIND)),
+                PromptStep::Dwelling => until(prompt.since + self.limits.dwell.max(ANSWER_STANDS)),
+                PromptStep::Entered { at, .. } => until(at + ANSWER),
+                PromptStep::Named { at, back } => until(back.map_or(at + PASSWORD, |back| back + BEHIND)),
             },
             State::Booting | State::Ended(_) => {}
         }

@@ -229,7 +229,7 @@ pub(super) fn is_password_prompt(text: &str) -> bool {
 
 /// Whether a kernel line reports that a virtual CPU was not scheduled.
 pub(super) fn is_stall(line: &str) -> bool {
-    let line = Line::of(line);
+    let line = ConsoleLine::of(line);
     line.origin == Origin::Kernel && of_line(&line.text).any(|pattern| pattern.mark == Some(Mark::Stall))
 }
 
@@ -246,7 +246,7 @@ pub(super) enum Origin {
 
 /// A line without the prefix of the kernel log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct ConsoleLine {
     pub origin: Origin,
     pub text: String,
 }
@@ -254,8 +254,8 @@ pub(super) struct Line {
 /// The level, the time stamp, and with CONFIG_PRINTK_CALLER the task. Source: Linux, kernel/printk/printk.c.
 const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,6}\](?:\[ *[TC]\d+\])? ";
 
-impl Line {
-    pub(super) fn of(line: &str) -> Line {
+impl ConsoleLine {
+    pub(super) fn of(line: &str) -> ConsoleLine {
         static STAMPED: LazyLock<Regex> =
             LazyLock::new(|| Regex::new(&format!("^(?:{STAMP}|<[0-7]>)")).expect("tested"));
         // The form of syslog(3): a program's name and its process ID. Some programs omit the process ID.
@@ -264,11 +264,11 @@ impl Line {
                 .expect("tested")
         });
         match STAMPED.find(line) {
-            None => Line { origin: Origin::Plain, text: line.to_owned() },
+            None => ConsoleLine { origin: Origin::Plain, text: line.to_owned() },
             Some(stamp) => {
                 let text = &line[stamp.end()..];
                 let origin = if PROGRAM.is_match(text) { Origin::KernelLog } else { Origin::Kernel };
-                Line { origin, text: text.to_owned() }
+                ConsoleLine { origin, text: text.to_owned() }
             }
         }
     }
@@ -387,7 +387,7 @@ mod tests {
             ),
             ("Kernel panic - not syncing", Origin::Plain, "Kernel panic - not syncing"),
         ] {
-            assert_eq!(Line::of(line), Line { origin, text: text.to_owned() }, "{line}");
+            assert_eq!(ConsoleLine::of(line), ConsoleLine { origin, text: text.to_owned() }, "{line}");
         }
         assert_eq!(insertion("kvm login: [   10.123456] x"), Some(11));
         assert_eq!(insertion("kvm login: [  OK  ] Started x."), Some(11));

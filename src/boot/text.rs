@@ -4,7 +4,7 @@
 /// Converts bytes, which may arrive in pieces of any size.
 #[derive(Default)]
 pub(super) struct Lines {
-    state: State,
+    state: EscapeState,
     parameters: String,
     /// Bytes of a control string so far.
     string: usize,
@@ -36,7 +36,7 @@ pub fn console_lines(bytes: &[u8]) -> Vec<String> {
 /// Source: ECMA-48, 5.3 to 5.6 and 8.3; ECMA-35, 13.2, for escape sequences with intermediate bytes, such as those that
 /// choose a character set.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum State {
+enum EscapeState {
     #[default]
     Text,
     Escape,
@@ -68,17 +68,17 @@ impl Lines {
 
     fn byte(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
         match self.state {
-            State::Text => self.text(byte, line),
-            State::Escape => self.escape(byte, line),
-            State::Intermediate => match byte {
+            EscapeState::Text => self.text(byte, line),
+            EscapeState::Escape => self.escape(byte, line),
+            EscapeState::Intermediate => match byte {
                 0x20..=0x2f => {}
                 b'\n' => self.abort(byte, line),
-                0x1b => self.state = State::Escape,
-                _ => self.state = State::Text,
+                0x1b => self.state = EscapeState::Escape,
+                _ => self.state = EscapeState::Text,
             },
-            State::Control => match byte {
+            EscapeState::Control => match byte {
                 0x40..=0x7e => {
-                    self.state = State::Text;
+                    self.state = EscapeState::Text;
                     match byte {
                         b'H' | b'f' => self.move_to(line),
                         b'J' => self.end(line),
@@ -86,33 +86,33 @@ impl Lines {
                         _ => {}
                     }
                 }
-                0x1b => self.state = State::Escape,
+                0x1b => self.state = EscapeState::Escape,
                 b'\n' => self.abort(byte, line),
-                _ if self.parameters.len() >= LONGEST => self.state = State::Text,
+                _ if self.parameters.len() >= LONGEST => self.state = EscapeState::Text,
                 _ => self.parameters.push(byte as char),
             },
-            State::String => {
+            EscapeState::String => {
                 self.string += 1;
                 let continues = self.is_continuation(byte);
                 match byte {
-                    0x07 | 0x18 | 0x1a => self.state = State::Text,
-                    0x9c if !continues => self.state = State::Text,
-                    0x1b => self.state = State::StringEscape,
+                    0x07 | 0x18 | 0x1a => self.state = EscapeState::Text,
+                    0x9c if !continues => self.state = EscapeState::Text,
+                    0x1b => self.state = EscapeState::StringEscape,
                     // Control strings do not contain line ends, so an incomplete one was cut off.
                     b'\n' => self.abort(byte, line),
-                    _ if self.string > LONGEST_STRING => self.state = State::Text,
+                    _ if self.string > LONGEST_STRING => self.state = EscapeState::Text,
                     _ => {}
                 }
             }
-            State::StringEscape if byte == b'\\' => self.state = State::Text,
-            State::StringEscape => self.escape(byte, line),
+            EscapeState::StringEscape if byte == b'\\' => self.state = EscapeState::Text,
+            EscapeState::StringEscape => self.escape(byte, line),
         }
     }
 
     fn text(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
         let continues = self.is_continuation(byte);
         match byte {
-            0x1b => self.state = State::Escape,
+            0x1b => self.state = EscapeState::Escape,
             b'\n' => self.end(line),
             b'\r' => self.returned = true,
             0x08 => {
@@ -139,12 +139,12 @@ impl Lines {
         self.parameters.clear();
         self.string = 0;
         self.state = match byte {
-            b'[' => State::Control,
-            b']' | b'P' | b'X' | b'^' | b'_' | b'k' => State::String,
-            0x20..=0x2f => State::Intermediate,
-            0x1b => State::Escape,
+            b'[' => EscapeState::Control,
+            b']' | b'P' | b'X' | b'^' | b'_' | b'k' => EscapeState::String,
+            0x20..=0x2f => EscapeState::Intermediate,
+            0x1b => EscapeState::Escape,
             b'\n' => return self.abort(byte, line),
-            _ => State::Text,
+            _ => EscapeState::Text,
         };
     }
 
@@ -152,14 +152,14 @@ impl Lines {
         self.parameters.clear();
         self.string = 0;
         self.state = match byte {
-            0x9b => State::Control,
-            0x90 | 0x98 | 0x9d | 0x9e | 0x9f => State::String,
-            _ => State::Text,
+            0x9b => EscapeState::Control,
+            0x90 | 0x98 | 0x9d | 0x9e | 0x9f => EscapeState::String,
+            _ => EscapeState::Text,
         };
     }
 
     fn abort(&mut self, byte: u8, line: &mut impl FnMut(&str)) {
-        self.state = State::Text;
+        self.state = EscapeState::Text;
         self.text(byte, line);
     }
 

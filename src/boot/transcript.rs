@@ -17,11 +17,11 @@ pub struct Transcript {
     pub notes: Vec<NoteKind>,
     /// Seconds that a verdict may take after the last step, if this is intentionally long.
     pub patience: Option<u64>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<TranscriptStep>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum TranscriptStep {
     Text(String),
     Sleep(Duration),
     /// Waits for Enter.
@@ -78,18 +78,18 @@ fn transcript(case: Case, preludes: &BTreeMap<String, String>) -> Result<Transcr
     let mut steps = Vec::new();
     for step in case.steps {
         match step {
-            Written::Text(text) => steps.push(Step::Text(text)),
-            Written::Sleep(seconds) => steps.push(Step::Sleep(Duration::from_secs_f64(seconds))),
-            Written::Enter(_) => steps.push(Step::Enter),
-            Written::Reset(_) => steps.push(Step::Reset),
-            Written::PowerOff(_) => steps.push(Step::PowerOff),
+            Written::Text(text) => steps.push(TranscriptStep::Text(text)),
+            Written::Sleep(seconds) => steps.push(TranscriptStep::Sleep(Duration::from_secs_f64(seconds))),
+            Written::Enter(_) => steps.push(TranscriptStep::Enter),
+            Written::Reset(_) => steps.push(TranscriptStep::Reset),
+            Written::PowerOff(_) => steps.push(TranscriptStep::PowerOff),
             Written::Boot(name) => {
                 let text = preludes.get(&name);
                 let text = text.ok_or_else(|| format!("{}: unknown prelude `{name}`", case.name))?;
-                steps.push(Step::Text(text.clone()));
+                steps.push(TranscriptStep::Text(text.clone()));
             }
             Written::Getty(prompt) => {
-                steps.push(Step::Text(prompt.clone()));
+                steps.push(TranscriptStep::Text(prompt.clone()));
                 steps.extend(answers(&prompt));
             }
             Written::Answers(prompt) => steps.extend(answers(&prompt)),
@@ -106,12 +106,12 @@ fn transcript(case: Case, preludes: &BTreeMap<String, String>) -> Result<Transcr
 }
 
 /// The output of a getty after Enter, and after a user name.
-fn answers(prompt: &str) -> [Step; 4] {
+fn answers(prompt: &str) -> [TranscriptStep; 4] {
     [
-        Step::Enter,
-        Step::Text(format!("\r\n{prompt}")),
-        Step::Enter,
-        Step::Text("isterprobe\r\nPassword: ".to_owned()),
+        TranscriptStep::Enter,
+        TranscriptStep::Text(format!("\r\n{prompt}")),
+        TranscriptStep::Enter,
+        TranscriptStep::Text("isterprobe\r\nPassword: ".to_owned()),
     ]
 }
 
@@ -144,15 +144,15 @@ impl Transcript {
                 continue;
             }
             match steps.next() {
-                Some(Step::Text(text)) => {
+                Some(TranscriptStep::Text(text)) => {
                     for piece in text.as_bytes().chunks(piece.max(1)) {
                         monitor.serial(now, piece);
                     }
                 }
-                Some(Step::Sleep(time)) => sleeps = now + *time,
-                Some(Step::Enter) => waits_for_enter = true,
-                Some(Step::Reset) => monitor.reset(now),
-                Some(Step::PowerOff) => {
+                Some(TranscriptStep::Sleep(time)) => sleeps = now + *time,
+                Some(TranscriptStep::Enter) => waits_for_enter = true,
+                Some(TranscriptStep::Reset) => monitor.reset(now),
+                Some(TranscriptStep::PowerOff) => {
                     monitor.shut_down(now);
                     let class = monitor.ended().unwrap_or(Class::EmulatorFailed);
                     return (class, monitor, now);
@@ -165,7 +165,7 @@ impl Transcript {
     /// The total of its pauses.
     pub fn pauses(&self) -> Duration {
         let pauses = self.steps.iter().map(|step| match step {
-            Step::Sleep(time) => *time,
+            TranscriptStep::Sleep(time) => *time,
             _ => Duration::ZERO,
         });
         pauses.sum()

@@ -329,8 +329,8 @@ fn is_not_for_firmware(verdict: &Verdict) -> bool {
 fn sector_size_of(image: &Path) -> Result<Option<SectorSize>, Failure> {
     let context = || format!("could not read the image `{}`", image.display());
     Ok(match File::open(image).and_then(|file| format::kind_of(&file)).context(context)? {
-        format::Kind::Image(format) => format.sector_size(),
-        format::Kind::Packed => None,
+        format::FileKind::Image(format) => format.sector_size(),
+        format::FileKind::Packed => None,
     })
 }
 

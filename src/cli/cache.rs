@@ -23,11 +23,11 @@ pub(super) struct CacheArgs {
     cache_dir: Option<PathBuf>,
 
     #[command(subcommand)]
-    action: Action,
+    action: CacheAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum CacheAction {
     /// List the cached content
     List {
         /// Output format
@@ -46,12 +46,12 @@ pub(super) fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
     let cache = Cache::open(args.cache_dir.as_deref())?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     match &args.action {
-        Action::List { format: Format::Json } => {
+        CacheAction::List { format: Format::Json } => {
             let entries: Vec<_> =
                 cache.list()?.into_iter().map(|(key, metadata)| CacheEntryOutput { key, metadata }).collect();
             print_json(&CacheOutput { version: 1, directory: cache.directory(), entries });
         }
-        Action::List { format: Format::Human } => {
+        CacheAction::List { format: Format::Human } => {
             let mut table = Table::new(&["key", "content", "size", "age"], &[2]);
             let entries = cache.list()?;
             let total: u64 = entries.iter().map(|(_, m)| m.size).sum();
@@ -70,7 +70,7 @@ pub(super) fn run(args: &CacheArgs) -> anyhow::Result<Outcome> {
                 if entries.len() == 1 { "1 entry".to_owned() } else { format!("{} entries", entries.len()) };
             print(&format!("{}: {entries}, {}\n", cache.directory().display(), Bytes(total)));
         }
-        Action::Prune { older_than } => {
+        CacheAction::Prune { older_than } => {
             sweep(&cache)?;
             let limit = older_than.map_or(0, |days| days.saturating_mul(86_400));
             let (removed, freed) = cache.prune(|m| now.saturating_sub(m.created) >= limit)?;

@@ -21,11 +21,11 @@ pub(super) struct Console {
     colour: bool,
     /// Whether steps are shown by a spinner instead of lines.
     spins: bool,
-    state: Mutex<State>,
+    state: Mutex<ConsoleState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ConsoleState {
     /// The spinner, from the first step on.
     bar: Option<ProgressBar>,
     step: Option<(String, Instant)>,
@@ -81,7 +81,7 @@ impl Console {
         }
     }
 
-    fn end_step(&self, state: &mut State) {
+    fn end_step(&self, state: &mut ConsoleState) {
         if let (Some((text, started)), Some(bar)) = (state.step.take(), &state.bar) {
             let line = format!("  {text} {:.1} s", started.elapsed().as_secs_f64());
             bar.suspend(|| eprintln_quietly(&line));

@@ -2,7 +2,7 @@
 
 use super::console::Console;
 use crate::host::{Context, Failure, Invocation, run};
-use crate::image::device::{self, Found};
+use crate::image::device::{self, DeviceContent};
 use crate::plan::{Disk, Plan};
 use crate::report::{Table, disk_title};
 use std::fs::File;
@@ -64,7 +64,7 @@ fn show(disk: &Disk) -> Result<String, Failure> {
         return Ok(format!("{title}: no known contents"));
     }
     let mut table = Table::new(&["#", "size", "contents", "label", "action"], &[0, 1]);
-    for Found { partition, size, kind, label } in &found {
+    for DeviceContent { partition, size, kind, label } in &found {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
         table.row([
             partition.map_or_else(|| "-".to_owned(), |number| number.to_string()),

@@ -1,7 +1,7 @@
 //! Reads and replaces files: templates, files that templates reference, bundle definitions.
 
 use crate::host::{remove_on_interrupt, unregister_file};
-use crate::lint::{FileFact, Files, Program, Wanted, referenced_files};
+use crate::lint::{FileFact, FileUse, Files, Program, referenced_files};
 use crate::plan::bundle::{self, Definition, Definitions};
 use crate::template::{SourceText, Template};
 use anyhow::{Context, bail};
@@ -73,7 +73,7 @@ pub(super) fn file_facts_in(template: &Template, directory: Option<&Path>) -> Fi
         .collect()
 }
 
-fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
+fn file_fact(path: &Path, wanted: FileUse) -> FileFact {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return FileFact::Missing,
@@ -83,11 +83,11 @@ fn file_fact(path: &Path, wanted: Wanted) -> FileFact {
         return FileFact::Unreadable("it is not a regular file".to_owned());
     }
     match wanted {
-        Wanted::Program => FileFact::Program(program_facts(path, &metadata)),
-        Wanted::PublicKey if metadata.len() > MAX_KEY_SIZE => {
+        FileUse::Program => FileFact::Program(program_facts(path, &metadata)),
+        FileUse::PublicKey if metadata.len() > MAX_KEY_SIZE => {
             FileFact::Unreadable("it is too large for a public key".to_owned())
         }
-        Wanted::PublicKey => match std::fs::read_to_string(path) {
+        FileUse::PublicKey => match std::fs::read_to_string(path) {
             Ok(text) => FileFact::Text(text),
             Err(error) => FileFact::Unreadable(error.to_string()),
         },

@@ -9,7 +9,7 @@ use crate::plan::bundle::Definitions;
 use crate::plan::layout::SectorSize;
 use crate::plan::{self, Content, Device, Footprint, Inputs, Origin, Plan, PlanError, Secrets};
 use crate::report;
-use crate::template::{Bytes, Override, Place, Size, SoftwareManager, SourceText, Span, parse};
+use crate::template::{Bytes, Override, PartitionRef, Size, SoftwareManager, SourceText, Span, parse};
 use anyhow::Context;
 use anyhow::bail;
 use clap::Args;
@@ -236,7 +236,7 @@ impl Input {
         let template = &self.linted.template;
         match about {
             About::Partition { disk, partition, what } => {
-                let is_it = |place: &Place| {
+                let is_it = |place: &PartitionRef| {
                     place.partition.as_ref().is_some_and(|number| number.value == *partition)
                         && place
                             .disk

@@ -9,7 +9,7 @@ use super::test;
 use crate::boot::console_lines;
 use crate::host::{Context, Failure, Progress};
 use crate::imagetest::history::{History, Past};
-use crate::imagetest::{BootRecord, Merged, Results, Run, boot_paths_picture, merge};
+use crate::imagetest::{BootRecord, Merged, Results, TestRun, boot_paths_picture, merge};
 use crate::report::{BootFiles, Page, Site, image_tests_junit, pages};
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -64,7 +64,8 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
     }
     let console = args.verbosity.console();
     let progress: &dyn Progress = &console;
-    let Found { places, parts, damaged } = Found::in_directories(&args.directories, progress);
+    let ResultDirectories { places, parts, damaged } =
+        ResultDirectories::in_directories(&args.directories, progress);
     if parts.is_empty() {
         return Err(Failure::new("no readable results found")
             .help("use an output directory of `ister test`")
@@ -107,16 +108,16 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The results that were found, each with its directory.
-struct Found {
+struct ResultDirectories {
     places: Vec<PathBuf>,
     parts: Vec<Results>,
     /// The number of results that could not be read.
     damaged: usize,
 }
 
-impl Found {
-    fn in_directories(directories: &[PathBuf], progress: &dyn Progress) -> Found {
-        let mut found = Found { places: Vec::new(), parts: Vec::new(), damaged: 0 };
+impl ResultDirectories {
+    fn in_directories(directories: &[PathBuf], progress: &dyn Progress) -> ResultDirectories {
+        let mut found = ResultDirectories { places: Vec::new(), parts: Vec::new(), damaged: 0 };
         for directory in directories {
             // A damaged part must not hide the others.
             let places = outputs(directory).unwrap_or_else(|failure| found.damage(&failure, progress));
@@ -179,7 +180,7 @@ fn warn_about_parts(newest: &Merged, parts: &[Results], places: &[PathBuf], prog
 }
 
 /// The properties that all parts of a run must share.
-fn origin(run: &Run) -> String {
+fn origin(run: &TestRun) -> String {
     let commit =
         run.revision.as_deref().map_or("no commit".to_owned(), |revision| format!("commit {revision}"));
     let shards = run.shard.map(|shard| format!(", {} shards", shard.count));

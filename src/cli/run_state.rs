@@ -1,7 +1,7 @@
 //! The state of a test run, in `results.json`, which is rewritten after each type.
 
 use crate::host::{Context, Failure, Lock, Progress, try_lock, write_whole};
-use crate::imagetest::{RESULTS_VERSION, Record, Results, Run, Shard, StepOutcome};
+use crate::imagetest::{RESULTS_VERSION, Record, Results, Shard, StepOutcome, TestRun};
 use anyhow::bail;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -51,7 +51,7 @@ pub(super) struct RunState {
 
 impl RunState {
     /// Starts or resumes a run. Results of the same run are preserved, except for host errors, which are tried again.
-    pub(super) fn begin(claim: Claim, run: Run, before: Option<Results>) -> anyhow::Result<RunState> {
+    pub(super) fn begin(claim: Claim, run: TestRun, before: Option<Results>) -> anyhow::Result<RunState> {
         let path = claim.results();
         let mut results = Results { version: RESULTS_VERSION, run, types: Vec::new() };
         let seconds = before.as_ref().map_or(0.0, |before| before.run.seconds);

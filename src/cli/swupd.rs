@@ -5,7 +5,7 @@ use super::console::{Console, print};
 use super::input::{count, print_json};
 use super::output::SwupdVerifyOutput;
 use super::run::{Outcome, VerbosityArgs};
-use crate::content::swupd::{Difference, Installed, Request, Task, Trusted, Version, What};
+use crate::content::swupd::{Difference, DifferenceKind, InstallRequest, Installed, Task, Trusted, Version};
 use crate::content::{Cache, swupd_trust};
 use crate::host::set_interrupt_note;
 use crate::image::pipeline::swupd_in_namespace;
@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 #[derive(Args, Debug)]
 pub(super) struct SwupdArgs {
     #[command(subcommand)]
-    action: Action,
+    action: SwupdAction,
 }
 
 #[derive(Subcommand, Debug)]
-enum Action {
+enum SwupdAction {
     /// List versions, bundles and their sizes
     ///
     /// Example: ister swupd info https://HOST/update -f 30 -s Swupd_Root.pem
@@ -154,12 +154,12 @@ fn version(text: &str) -> Result<Version, String> {
 }
 
 impl SourceArgs {
-    fn request(&self, url: &str, bundles: &[String], skip_optional: bool) -> anyhow::Result<Request> {
+    fn request(&self, url: &str, bundles: &[String], skip_optional: bool) -> anyhow::Result<InstallRequest> {
         let state = match &self.statedir {
             Some(directory) => std::path::absolute(directory)?,
             None => Cache::open(None)?.swupd_state(),
         };
-        Ok(Request {
+        Ok(InstallRequest {
             content_url: url.to_owned(),
             version_url: self.versionurl.clone().unwrap_or_else(|| url.to_owned()),
             version: self.version.unwrap_or(Version::Latest),
@@ -183,7 +183,7 @@ impl SourceArgs {
 
 pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
     match &args.action {
-        Action::Info { url, source, format } => {
+        SwupdAction::Info { url, source, format } => {
             let console = source.verbosity.console();
             let found = source.request(url, &[], false)?.list(&console);
             console.finish();
@@ -214,7 +214,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             }
             Ok(Outcome::Fine)
         }
-        Action::Install { tree, url, bundles, skip_optional, source, format } => {
+        SwupdAction::Install { tree, url, bundles, skip_optional, source, format } => {
             let console = source.verbosity.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let place = make_tree(tree)?;
@@ -246,7 +246,7 @@ pub(super) fn run(args: &SwupdArgs) -> anyhow::Result<Outcome> {
             }
             Ok(Outcome::Fine)
         }
-        Action::Verify { tree, url, bundles, skip_optional, extra, source, format } => {
+        SwupdAction::Verify { tree, url, bundles, skip_optional, extra, source, format } => {
             let console = source.verbosity.console();
             let request = source.request(url, bundles, *skip_optional)?;
             let task = Task::Verify { any_version: source.version.is_none(), extra: extra.clone() };
@@ -285,9 +285,9 @@ fn show_differences(
     for Difference { path, bundle, what } in found {
         let of = bundle.as_ref().map(|name| format!(" (bundle {name})")).unwrap_or_default();
         print(&match what {
-            What::Missing => format!("{path}{of}: missing\n"),
-            What::Extra => format!("{path}: in no bundle\n"),
-            What::Changed { expected, found } => {
+            DifferenceKind::Missing => format!("{path}{of}: missing\n"),
+            DifferenceKind::Extra => format!("{path}: in no bundle\n"),
+            DifferenceKind::Changed { expected, found } => {
                 format!("{path}{of}: changed\n  expected: {expected}\n  found:    {found}\n")
             }
         });

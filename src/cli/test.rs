@@ -9,8 +9,8 @@ use super::run_state::{Claim, RunState, begun};
 use crate::host::{Context, Failure, Invocation, Progress, set_interrupt_note, visible};
 use crate::imagetest::history::History;
 use crate::imagetest::{
-    ImageType, MemoryBudget, Place, Record, Results, Run, Shard, StepOutcome, expected, longest_first, part,
-    prove, read_types,
+    ImageType, MemoryBudget, Record, Results, Shard, StepOutcome, TestRun, TypePaths, expected,
+    longest_first, part, prove, read_types,
 };
 use crate::report::{Table, image_tests_junit};
 use anyhow::{anyhow, bail};
@@ -120,7 +120,7 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     make_key(&key)?;
     let seconds = expected(types.iter().map(|kind| kind.name.as_str()), &measured(args)?);
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let run = Run {
+    let run = TestRun {
         id: args.run.clone().unwrap_or_else(|| now.clone()),
         started: now,
         seconds: 0.0,
@@ -195,7 +195,7 @@ fn test_all(
             let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
             let _guests = memory.take(kind.memory());
             let directory = args.output.join(&kind.name);
-            let record = prove(kind, &Place { directory: &directory, key }, &more, console);
+            let record = prove(kind, &TypePaths { directory: &directory, key }, &more, console);
             state.add(record.clone())?;
             if args.discard && record.is_good() {
                 discarded(&record, args, console);

@@ -1,6 +1,6 @@
 //! Installs Debian and Ubuntu content with mmdebstrap inside the build namespace.
 
-use super::apt_output::{self, Fault, Unmet};
+use super::apt_output::{self, AptError, Unmet};
 use super::architecture;
 use super::prepare::{self, Ready};
 use super::request::now;
@@ -146,22 +146,22 @@ fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
     let archives = request.sources.join(", ");
     match fault {
         None => error.context("could not install the content"),
-        Some(Fault::NoSpace) => error
+        Some(AptError::NoSpace) => error
             .context("there is not enough space for the content")
             .help("free some memory or disk space; `ister cache prune` empties the content cache"),
-        Some(Fault::Unmet(unmet)) => explain_unmet(&unmet, request, target),
-        Some(Fault::Untrusted) => {
+        Some(AptError::Unmet(unmet)) => explain_unmet(&unmet, request, target),
+        Some(AptError::Untrusted) => {
             error.context(format!("could not verify the signature of the archive: {archives}")).help(
                 "install the archive's keyring (Debian: debian-archive-keyring), or specify another archive with -C",
             )
         }
-        Some(Fault::Unreachable) => error
+        Some(AptError::Unreachable) => error
             .context(format!("could not connect to the archive: {archives}"))
             .help("check the network and the proxy, or specify another archive with -C"),
-        Some(Fault::MissingFile(file)) => error
+        Some(AptError::MissingFile(file)) => error
             .context(format!("the archive lacks a file listed in its package lists: {file}"))
             .help("the mirror is incomplete or being updated: try again later, or specify another one with -C"),
-        Some(Fault::NoSuite) => error
+        Some(AptError::NoSuite) => error
             .context(format!("the archive has no suite `{}`: {archives}", request.suite))
             .help(match suggested_suite(&request.suite) {
                 Some(suite) => format!("did you mean `{suite}`? Otherwise specify another archive with -C"),

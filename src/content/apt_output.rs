@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Why the installation failed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum AptError {
     NoSpace,
     /// The archive cannot satisfy the request.
     Unmet(Unmet),
@@ -31,24 +31,24 @@ const UNREACHABLE: &[&str] = &[
 ];
 
 /// Classifies the failure by the last output `lines`.
-pub(super) fn fault(lines: &[&str]) -> Option<Fault> {
+pub(super) fn fault(lines: &[&str]) -> Option<AptError> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     let missing = |line: &&str| {
         let url = line.split_once("E: Failed to fetch ")?.1.split_whitespace().next()?;
         (url.ends_with(".deb") && line.contains("404  Not Found")).then(|| url.to_owned())
     };
     if has("No space left on device") || has("You don't have enough free space") {
-        Some(Fault::NoSpace)
+        Some(AptError::NoSpace)
     } else if let Some(unmet) = unmet(lines) {
-        Some(Fault::Unmet(unmet))
+        Some(AptError::Unmet(unmet))
     } else if has("NO_PUBKEY") || has("is not signed") || has("signatures were invalid") {
-        Some(Fault::Untrusted)
+        Some(AptError::Untrusted)
     } else if UNREACHABLE.iter().any(|words| has(words)) {
-        Some(Fault::Unreachable)
+        Some(AptError::Unreachable)
     } else if let Some(file) = lines.iter().find_map(missing) {
-        Some(Fault::MissingFile(file))
+        Some(AptError::MissingFile(file))
     } else {
-        (has("does not have a Release file") || has("404  Not Found")).then_some(Fault::NoSuite)
+        (has("does not have a Release file") || has("404  Not Found")).then_some(AptError::NoSuite)
     }
 }
 
@@ -116,23 +116,23 @@ mod tests {
     #[test]
     fn classifies_archive_failures() {
         let of = |line: &str| fault(&[line]);
-        assert_eq!(of("dpkg: error: cannot copy: No space left on device"), Some(Fault::NoSpace));
+        assert_eq!(of("dpkg: error: cannot copy: No space left on device"), Some(AptError::NoSpace));
         assert_eq!(
             of("W: GPG error: http://a x InRelease: The following signatures couldn't be verified because \
                 the public key is not available: NO_PUBKEY 0E98404D386FA1D9"),
-            Some(Fault::Untrusted)
+            Some(AptError::Untrusted)
         );
         assert_eq!(
             of("Err:1 http://a bookworm InRelease Could not connect to a:80"),
-            Some(Fault::Unreachable)
+            Some(AptError::Unreachable)
         );
         assert_eq!(
             of("E: The repository 'http://a x Release' does not have a Release file."),
-            Some(Fault::NoSuite)
+            Some(AptError::NoSuite)
         );
         let url = "http://a/pool/l/linux_5_amd64.deb";
         let line = format!("E: Failed to fetch {url}  404  Not Found [IP: 192.0.2.1 80]");
-        assert_eq!(of(&line), Some(Fault::MissingFile(url.into())));
+        assert_eq!(of(&line), Some(AptError::MissingFile(url.into())));
         assert_eq!(of("E: something else"), None);
     }
 

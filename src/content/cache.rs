@@ -31,20 +31,20 @@ pub struct Metadata {
     /// Names and versions of the installed packages.
     pub packages: Vec<(String, String)>,
     /// The request that the tree was built from.
-    pub wanted: Wanted,
+    pub wanted: ContentKey,
 }
 
 /// The part of a content request that is known when planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Wanted {
+pub struct ContentKey {
     pub suite: String,
     pub packages: Vec<String>,
     /// sources.list(5) lines.
     pub sources: Vec<String>,
 }
 
-pub struct Entry {
+pub struct CacheEntry {
     pub key: String,
     pub metadata: Metadata,
     pub file: File,
@@ -91,9 +91,9 @@ impl Cache {
         suite: &str,
         packages: &[String],
         sources: Option<&[String]>,
-    ) -> Option<Entry> {
+    ) -> Option<CacheEntry> {
         let entries = self.list().ok()?;
-        let fits = |wanted: &Wanted| {
+        let fits = |wanted: &ContentKey| {
             wanted.suite == suite
                 && wanted.packages == packages
                 && sources.is_none_or(|sources| wanted.sources == sources)
@@ -121,12 +121,12 @@ impl Cache {
     }
 
     /// Returns the entry if it is complete.
-    pub fn find(&self, key: &str) -> Option<Entry> {
+    pub fn find(&self, key: &str) -> Option<CacheEntry> {
         let text = std::fs::read_to_string(self.path(key, "json")).ok()?;
         let metadata: Metadata = serde_json::from_str(&text).ok()?;
         let file = File::open(self.path(key, "tar")).ok()?;
         let size = file.metadata().ok()?.len();
-        (size == metadata.size).then(|| Entry { key: key.to_owned(), metadata, file })
+        (size == metadata.size).then(|| CacheEntry { key: key.to_owned(), metadata, file })
     }
 
     /// Locks an entry for writing. If another process holds the lock, calls `waiting` and waits for it; the caller must
@@ -245,7 +245,7 @@ mod tests {
             hash: "00".into(),
             epoch: 1,
             packages: vec![],
-            wanted: Wanted { suite: "bookworm".into(), ..Wanted::default() },
+            wanted: ContentKey { suite: "bookworm".into(), ..ContentKey::default() },
         }
     }
 

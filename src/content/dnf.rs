@@ -1,7 +1,7 @@
 //! Installs RPM content with dnf inside the build namespace: Fedora, its derivatives, and custom repositories.
 
 use super::apt::Keyring;
-use super::dnf_output::{self, Fault};
+use super::dnf_output::{self, DnfError};
 use super::prepare::{self, Ready};
 use super::request::now;
 use super::tree::Tree;
@@ -146,18 +146,18 @@ impl DnfRequest {
         let place = place.unwrap_or_default();
         match fault {
             None => error.context("could not install the content"),
-            Some(Fault::Unknown(name)) => {
+            Some(DnfError::Unknown(name)) => {
                 Failure::new(format!("the package `{name}` does not exist in {place}"))
                     .of_template()
                     .help("correct the name in `Bundles`; names that are not bundles are package names")
             }
-            Some(Fault::NoSpace) => error
+            Some(DnfError::NoSpace) => error
                 .context("there is not enough space for the content")
                 .help("free some memory or disk space; `ister cache prune` empties the content cache"),
-            Some(Fault::Untrusted) => error
+            Some(DnfError::Untrusted) => error
                 .context(format!("could not verify package signatures: {place}"))
                 .help("specify the signing keys with -s FILE"),
-            Some(Fault::Unreachable) => error
+            Some(DnfError::Unreachable) => error
                 .context(format!("could not connect to the repository: {place}"))
                 .help("check the URL (of the directory that contains `repodata`), the network and the proxy"),
         }

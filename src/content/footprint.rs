@@ -1,7 +1,7 @@
 //! Computes the disk usage of a packed tree from its tar headers.
 
 use crate::host::{Context, Failure};
-use crate::plan::{Footprint, Item, ItemKind};
+use crate::plan::{ContentItem, Footprint, ItemKind};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use tar::EntryType;
@@ -29,7 +29,7 @@ fn read(mut packed: &File) -> std::io::Result<Footprint> {
             _ => entry.size(),
         };
         let path = String::from_utf8_lossy(&entry.path_bytes()).trim_end_matches('/').to_owned();
-        items.push(Item { path: format!("/{path}"), bytes, kind });
+        items.push(ContentItem { path: format!("/{path}"), bytes, kind });
     }
     Ok(Footprint { items })
 }
@@ -48,7 +48,7 @@ mod tests {
         std::os::unix::fs::symlink("/absolute", from.path().join("link")).unwrap();
         let file = tempfile::tempfile().unwrap();
         pack(from.path(), 1000, &file).unwrap();
-        let item = |path: &str, bytes, kind| Item { path: path.into(), bytes, kind };
+        let item = |path: &str, bytes, kind| ContentItem { path: path.into(), bytes, kind };
         assert_eq!(
             footprint(&file).unwrap().items,
             [

@@ -22,7 +22,7 @@ mod swupd_content;
 mod tree;
 
 pub use apt::{AptRequest, Keyring};
-pub use cache::{Cache, Entry, Metadata, PendingEntry, Wanted, cache_names};
+pub use cache::{Cache, CacheEntry, ContentKey, Metadata, PendingEntry, cache_names};
 pub use dnf::{DATABASES as RPM_DATABASES, DnfRequest, KEYS as RPM_KEYS};
 pub use footprint::footprint;
 pub use local_index::{base_urls, local_indexes};

@@ -185,12 +185,12 @@ pub fn unpack(file: &File, hash: &str, tree: &Path) -> Result<bool, Failure> {
 }
 
 /// Stores its own offset so that several readers can share the file.
-struct Reader<'f> {
+struct SharedReader<'f> {
     file: &'f File,
     at: u64,
 }
 
-impl Read for Reader<'_> {
+impl Read for SharedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         use std::os::unix::fs::FileExt;
         let count = self.file.read_at(buffer, self.at)?;
@@ -200,7 +200,7 @@ impl Read for Reader<'_> {
 }
 
 fn unpack_entries(file: &File, tree: &Path) -> std::io::Result<()> {
-    let reader = std::io::BufReader::with_capacity(256 << 10, Reader { file, at: 0 });
+    let reader = std::io::BufReader::with_capacity(256 << 10, SharedReader { file, at: 0 });
     let mut archive = tar::Archive::new(reader);
     let mut directories: Vec<(PathBuf, u64)> = Vec::new();
     let mut buffer = vec![0; 128 << 10];

@@ -7,7 +7,7 @@ use super::packages::missing;
 use super::prepare::Ready;
 use super::swupd_content::SwupdRequest;
 use super::tree::Tree;
-use super::{Wanted, inventory, pack};
+use super::{ContentKey, inventory, pack};
 use crate::host::{Failure, FailureKind, Progress};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -47,19 +47,19 @@ impl ContentRequest {
         }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> ContentKey {
         match self {
-            ContentRequest::Apt(request) => Wanted {
+            ContentRequest::Apt(request) => ContentKey {
                 suite: request.suite.clone(),
                 packages: request.packages.clone(),
                 sources: request.sources.clone(),
             },
-            ContentRequest::Dnf(request) => Wanted {
+            ContentRequest::Dnf(request) => ContentKey {
                 suite: request.release.clone(),
                 packages: request.packages.clone(),
                 sources: request.repository.iter().cloned().collect(),
             },
-            ContentRequest::Swupd(request) => Wanted {
+            ContentRequest::Swupd(request) => ContentKey {
                 suite: request.release.clone(),
                 packages: request.request.bundles.clone(),
                 sources: vec![request.request.content_url.clone()],

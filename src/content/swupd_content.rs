@@ -2,7 +2,7 @@
 
 use super::prepare::Ready;
 use super::tree::Tree;
-use crate::content::swupd::{Installed, Request, Trusted, Version};
+use crate::content::swupd::{InstallRequest, Installed, Trusted, Version};
 use crate::host::{Chroot, Context, Failure, Progress, run};
 use crate::plan::{Content, SwupdFormat};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ const RECIPE: u32 = 1;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SwupdRequest {
     /// The request, with the version resolved to a number.
-    pub request: Request,
+    pub request: InstallRequest,
     /// The version as written in the template: a number or "latest".
     pub release: String,
     /// `SOURCE_DATE_EPOCH` if the user set it; otherwise the date of the release is used.
@@ -41,7 +41,7 @@ pub fn swupd_request(
     content: &Content,
     state: PathBuf,
     proxies: [Option<String>; 2],
-) -> Result<Request, Failure> {
+) -> Result<InstallRequest, Failure> {
     let of_host = |name: &str| {
         let text = std::fs::read_to_string(Path::new(DEFAULTS).join(name)).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -62,7 +62,7 @@ pub fn swupd_request(
         })?,
     };
     let [http_proxy, https_proxy] = proxies;
-    Ok(Request {
+    Ok(InstallRequest {
         version_url: swupd.version_url.unwrap_or_else(|| content_url.clone()),
         content_url,
         version,
@@ -82,7 +82,8 @@ pub fn swupd_request(
 
 impl SwupdRequest {
     pub(super) fn identity(&self) -> String {
-        let Request { version, format, bundles, skip_optional, trusted, content_url, .. } = &self.request;
+        let InstallRequest { version, format, bundles, skip_optional, trusted, content_url, .. } =
+            &self.request;
         let mut bundles = bundles.clone();
         bundles.sort();
         // With verified signatures, every mirror provides the same tree, so the mirror is not part of the identity.

@@ -36,7 +36,7 @@ pub use comparison::{Stores, compare, content_difference};
 pub use content::{read_file, read_part};
 pub use fill::Fill;
 pub use limits::{UnsupportedNode, first_unsupported};
-pub use opened::{Kind, Opened, detect};
+pub use opened::{Opened, VolumeKind, detect};
 pub use packed::{Packed, Unpacked, unpack};
 pub use ranges::{merged, without};
 pub use scan::{Scan, ScanError, scan, survey};

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// The type of contents that a partition's signature indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum VolumeKind {
     Ext,
     Vfat,
     Xfs,
@@ -25,51 +25,51 @@ pub enum Kind {
     Other(&'static str),
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for VolumeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Kind::Ext => "ext",
-            Kind::Vfat => "vfat",
-            Kind::Xfs => "xfs",
-            Kind::Btrfs => "btrfs",
-            Kind::Swap => "swap",
-            Kind::Luks => "LUKS2",
-            Kind::Packed(Packed::Squashfs) => "squashfs",
-            Kind::Packed(Packed::Erofs) => "erofs",
-            Kind::Other(name) => name,
+            VolumeKind::Ext => "ext",
+            VolumeKind::Vfat => "vfat",
+            VolumeKind::Xfs => "xfs",
+            VolumeKind::Btrfs => "btrfs",
+            VolumeKind::Swap => "swap",
+            VolumeKind::Luks => "LUKS2",
+            VolumeKind::Packed(Packed::Squashfs) => "squashfs",
+            VolumeKind::Packed(Packed::Erofs) => "erofs",
+            VolumeKind::Other(name) => name,
         })
     }
 }
 
 /// Signatures and their offsets. Source: each format's superblock, as in libblkid's probes; mkswap(8) for pages of 4096
 /// bytes.
-const SIGNATURES: &[(Kind, u64, &[u8])] = &[
-    (Kind::Luks, 0, b"LUKS\xba\xbe"),
-    (Kind::Luks, 16_384, b"SKUL\xba\xbe"),
-    (Kind::Xfs, 0, b"XFSB"),
-    (Kind::Btrfs, 65_600, b"_BHRfS_M"),
-    (Kind::Swap, 4086, b"SWAPSPACE2"),
-    (Kind::Ext, 1080, &[0x53, 0xef]),
-    (Kind::Vfat, 54, b"FAT"),
-    (Kind::Vfat, 82, b"FAT"),
-    (Kind::Packed(Packed::Squashfs), 0, b"hsqs"),
-    (Kind::Packed(Packed::Erofs), 1024, b"\xe2\xe1\xf5\xe0"),
-    (Kind::Other("f2fs"), 1024, b"\x10\x20\xf5\xf2"),
-    (Kind::Other("ISO 9660"), 32_769, b"CD001"),
-    (Kind::Other("LVM physical volume"), 512, b"LABELONE"),
-    (Kind::Other("RAID member"), 4096, b"\xfc\x4e\x2b\xa9"),
-    (Kind::Other("dm-verity hash tree"), 0, b"verity\0\0"),
-    (Kind::Other("JFS"), 32_768, b"JFS1"),
-    (Kind::Other("ReiserFS"), 65_588, b"ReIsEr"),
-    (Kind::Other("NILFS2"), 1030, b"\x34\x34"),
-    (Kind::Other("bcachefs"), 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
-    (Kind::Other("ZFS member"), 131_072, b"\x0c\xb1\xba\0\0\0\0\0"),
-    (Kind::Other("NTFS"), 3, b"NTFS    "),
-    (Kind::Other("exFAT"), 3, b"EXFAT   "),
+const SIGNATURES: &[(VolumeKind, u64, &[u8])] = &[
+    (VolumeKind::Luks, 0, b"LUKS\xba\xbe"),
+    (VolumeKind::Luks, 16_384, b"SKUL\xba\xbe"),
+    (VolumeKind::Xfs, 0, b"XFSB"),
+    (VolumeKind::Btrfs, 65_600, b"_BHRfS_M"),
+    (VolumeKind::Swap, 4086, b"SWAPSPACE2"),
+    (VolumeKind::Ext, 1080, &[0x53, 0xef]),
+    (VolumeKind::Vfat, 54, b"FAT"),
+    (VolumeKind::Vfat, 82, b"FAT"),
+    (VolumeKind::Packed(Packed::Squashfs), 0, b"hsqs"),
+    (VolumeKind::Packed(Packed::Erofs), 1024, b"\xe2\xe1\xf5\xe0"),
+    (VolumeKind::Other("f2fs"), 1024, b"\x10\x20\xf5\xf2"),
+    (VolumeKind::Other("ISO 9660"), 32_769, b"CD001"),
+    (VolumeKind::Other("LVM physical volume"), 512, b"LABELONE"),
+    (VolumeKind::Other("RAID member"), 4096, b"\xfc\x4e\x2b\xa9"),
+    (VolumeKind::Other("dm-verity hash tree"), 0, b"verity\0\0"),
+    (VolumeKind::Other("JFS"), 32_768, b"JFS1"),
+    (VolumeKind::Other("ReiserFS"), 65_588, b"ReIsEr"),
+    (VolumeKind::Other("NILFS2"), 1030, b"\x34\x34"),
+    (VolumeKind::Other("bcachefs"), 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
+    (VolumeKind::Other("ZFS member"), 131_072, b"\x0c\xb1\xba\0\0\0\0\0"),
+    (VolumeKind::Other("NTFS"), 3, b"NTFS    "),
+    (VolumeKind::Other("exFAT"), 3, b"EXFAT   "),
 ];
 
 /// `None` if there is no known signature.
-pub fn detect(source: &dyn Source) -> Result<Option<Kind>, ReadError> {
+pub fn detect(source: &dyn Source) -> Result<Option<VolumeKind>, ReadError> {
     for (kind, at, signature) in SIGNATURES {
         let mut bytes = [0; 10];
         let bytes = &mut bytes[..signature.len()];
@@ -95,10 +95,10 @@ pub enum Opened<'a> {
 impl<'a> Opened<'a> {
     pub fn open(source: &'a dyn Source) -> Result<Opened<'a>, ReadError> {
         Ok(match detect(source)? {
-            Some(Kind::Ext) => Opened::Ext(Ext::open(source)?),
-            Some(Kind::Vfat) => Opened::Fat(Fat::open(source)?),
-            Some(Kind::Xfs) => Opened::Xfs(Xfs::open(source)?),
-            Some(Kind::Btrfs) => Opened::Btrfs(Btrfs::open(source)?),
+            Some(VolumeKind::Ext) => Opened::Ext(Ext::open(source)?),
+            Some(VolumeKind::Vfat) => Opened::Fat(Fat::open(source)?),
+            Some(VolumeKind::Xfs) => Opened::Xfs(Xfs::open(source)?),
+            Some(VolumeKind::Btrfs) => Opened::Btrfs(Btrfs::open(source)?),
             Some(other) => return Err(ReadError::Unsupported(format!("{other} does not contain files"))),
             None => return Err(ReadError::Unsupported("no known filesystem found".to_owned())),
         })
@@ -207,6 +207,6 @@ mod tests {
         assert!(matches!(Opened::open(&Broken), Err(ReadError::Io { at: 0, .. })));
         let tiny = &[0; 100][..];
         assert!(matches!(Opened::open(&tiny), Err(ReadError::Unsupported(_))));
-        assert_eq!(detect(&&b"XFSB"[..]).unwrap(), Some(Kind::Xfs));
+        assert_eq!(detect(&&b"XFSB"[..]).unwrap(), Some(VolumeKind::Xfs));
     }
 }

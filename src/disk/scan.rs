@@ -60,11 +60,11 @@ struct Look {
 }
 
 /// Adds the operation and the path to an I/O error.
-trait Tried<T> {
+trait ScanContext<T> {
     fn tried(self, tried: &'static str, path: &Path) -> Result<T, ScanError>;
 }
 
-impl<T, E: Into<io::Error>> Tried<T> for Result<T, E> {
+impl<T, E: Into<io::Error>> ScanContext<T> for Result<T, E> {
     fn tried(self, tried: &'static str, path: &Path) -> Result<T, ScanError> {
         self.map_err(|error| ScanError { path: path.to_owned(), tried, source: error.into() })
     }

@@ -68,7 +68,7 @@ pub use process::{
 };
 pub use progress::{Event, Progress};
 #[cfg(feature = "full")]
-pub use run_error::{Run, RunError};
+pub use run_error::{ProgramRun, RunError};
 #[cfg(feature = "full")]
 pub use subreaper::Subreaper;
 #[cfg(feature = "full")]

@@ -1,6 +1,6 @@
 //! Runs programs. All child processes are started here.
 
-use super::run_error::{Run, RunError};
+use super::run_error::{ProgramRun, RunError};
 use super::{Inherited, Invocation, interrupt};
 use command_fds::{CommandFdExt, FdMapping};
 use std::ffi::OsString;
@@ -172,7 +172,7 @@ fn judge(
     }
     let Finished { stderr, status, took, .. } = finished;
     let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    let run = Run {
+    let run = ProgramRun {
         program: invocation.program.clone(),
         command: shortened(&invocation.to_string()),
         took,

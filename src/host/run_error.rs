@@ -15,17 +15,17 @@ pub enum RunError {
     NotWaitedFor { program: String, source: io::Error },
     /// Killed after its time limit.
     #[error("`{}` did not finish within {} s and was killed", run.program, limit.as_secs())]
-    TimedOut { limit: Duration, run: Run },
+    TimedOut { limit: Duration, run: ProgramRun },
     /// Killed by a signal from elsewhere, such as a user or the OOM killer.
     #[error("`{}` failed", run.program)]
-    Signalled { signal: i32, run: Run },
+    Signalled { signal: i32, run: ProgramRun },
     #[error("`{}` failed", run.program)]
-    Exited { code: i32, run: Run },
+    Exited { code: i32, run: ProgramRun },
 }
 
 /// A finished run.
 #[derive(Debug)]
-pub struct Run {
+pub struct ProgramRun {
     pub program: String,
     /// The command line, truncated if it is very long.
     pub command: String,
@@ -36,7 +36,7 @@ pub struct Run {
 
 impl RunError {
     /// Returns the run if the program exited with a code other than 0.
-    pub fn exited(&self) -> Option<&Run> {
+    pub fn exited(&self) -> Option<&ProgramRun> {
         match self {
             RunError::Exited { run, .. } => Some(run),
             _ => None,
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn failed_runs_are_described() {
-        let run = Run {
+        let run = ProgramRun {
             program: "sh".into(),
             command: "sh -c 'exit 4'".into(),
             took: Duration::from_millis(1240),

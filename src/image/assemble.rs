@@ -1,6 +1,6 @@
 //! Writes the disks of a plan from a finished root tree.
 
-use super::make::{self, Content, Target};
+use super::make::{self, FilesystemTarget, PartitionContent};
 use super::{gpt, loader, preserved, split, wipe};
 use crate::host::{Context, Failure, Progress};
 use crate::plan::{Disk, Partition, Plan};
@@ -44,7 +44,7 @@ pub fn assemble(assembly: &Assembly, progress: &dyn Progress) -> Result<(), Fail
             for partition in &disk.partitions {
                 let content = content_of(&contents, disk, partition);
                 makers.push(scope.spawn(move || {
-                    let target = Target {
+                    let target = FilesystemTarget {
                         file,
                         offset: disk.offset(partition),
                         sector: disk.sector_size,
@@ -85,6 +85,10 @@ fn prepare(plan: &Plan, disk: &Disk, file: &File) -> Result<(), Failure> {
 }
 
 /// Returns the content of a partition.
-fn content_of<'c>(contents: &'c [Content], disk: &Disk, partition: &Partition) -> Option<&'c Content<'c>> {
+fn content_of<'c>(
+    contents: &'c [PartitionContent],
+    disk: &Disk,
+    partition: &Partition,
+) -> Option<&'c PartitionContent<'c>> {
     contents.iter().find(|c| c.place.disk == disk.name && c.place.partition == partition.number)
 }

@@ -1,6 +1,6 @@
 //! Copies a finished filesystem from its temporary file into the partition, either as it is or encrypted.
 
-use super::make::Target;
+use super::make::FilesystemTarget;
 use super::{extents, wipe};
 use crate::disk::{Opened, Source, Window, luks, merged, without};
 use crate::host::{Context, Failure};
@@ -15,7 +15,7 @@ pub(super) fn deliver(
     partition: &Partition,
     kind: FilesystemType,
     file: &File,
-    target: &Target,
+    target: &FilesystemTarget,
 ) -> Result<(), Failure> {
     let context = || format!("could not write {}", partition.title());
     let Some(encryption) = &partition.encryption else {

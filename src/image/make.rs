@@ -9,7 +9,7 @@ use super::{deliver, mkfs_defaults, preserved, read_back, space};
 use crate::disk::{Fill, Scan, Window, btrfs, ext, fat, scan, survey, xfs};
 use crate::host::{Blame, Context, Failure, FailureKind, Invocation, RunError, inherited_name, run};
 use crate::plan::layout::SectorSize;
-use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, Place, Plan, TREE};
+use crate::plan::{DEVICE, Filesystem, LUKS_DATA_OFFSET, Partition, PartitionId, Plan, TREE};
 use crate::template::{Bytes, FilesystemType, Secret};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ impl MakeError {
 }
 
 /// The place where a filesystem is written.
-pub(super) struct Target<'a> {
+pub(super) struct FilesystemTarget<'a> {
     /// The whole disk.
     pub file: &'a File,
     /// Bytes from the start of the disk to the start of the partition.
@@ -109,8 +109,8 @@ pub(super) struct Target<'a> {
 }
 
 /// Content of a partition.
-pub(super) struct Content<'a> {
-    pub place: &'a Place,
+pub(super) struct PartitionContent<'a> {
+    pub place: &'a PartitionId,
     pub directory: &'a Path,
     /// The tree, without extents.
     pub scan: Scan,
@@ -119,9 +119,9 @@ pub(super) struct Content<'a> {
 /// Checks, before anything is written, that all content fits and that the filesystems can store it.
 pub(super) fn check<'a>(
     plan: &Plan,
-    directories: &'a [(Place, PathBuf)],
+    directories: &'a [(PartitionId, PathBuf)],
     epoch: u64,
-) -> Result<Vec<Content<'a>>, Failure> {
+) -> Result<Vec<PartitionContent<'a>>, Failure> {
     let mut contents = Vec::new();
     for (place, directory) in directories {
         let (disk, partition) =
@@ -136,13 +136,17 @@ pub(super) fn check<'a>(
                 space::check(&disk.name, partition, filesystem.kind, directory)?;
             }
         }
-        contents.push(Content { place, directory, scan });
+        contents.push(PartitionContent { place, directory, scan });
     }
     Ok(contents)
 }
 
 /// Makes the partition's filesystem with its content and reads it back.
-pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Target) -> Result<(), Failure> {
+pub(super) fn make(
+    partition: &Partition,
+    content: Option<&PartitionContent>,
+    target: &FilesystemTarget,
+) -> Result<(), Failure> {
     let Some(filesystem) = &partition.filesystem else { return Ok(()) };
     if filesystem.keep {
         return match (filesystem.kind, content) {
@@ -178,8 +182,8 @@ pub(super) fn make(partition: &Partition, content: Option<&Content>, target: &Ta
 fn read_back_target(
     partition: &Partition,
     filesystem: &Filesystem,
-    content: &Content,
-    target: &Target,
+    content: &PartitionContent,
+    target: &FilesystemTarget,
 ) -> Result<(), Failure> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
     read_back::read_back(partition, filesystem, &content.scan, &window)
@@ -193,7 +197,7 @@ fn make_in_place(
     partition: &Partition,
     filesystem: &Filesystem,
     directory: Option<&Path>,
-    target: &Target,
+    target: &FilesystemTarget,
 ) -> Result<(), MakeError> {
     mke2fs(filesystem, directory, OsStr::new(&target.device()), target)?;
     ext::normalize(target.file, target.offset.0, partition.size.0, target.epoch as i64).map_err(|error| {
@@ -205,7 +209,7 @@ fn mke2fs(
     filesystem: &Filesystem,
     directory: Option<&Path>,
     device: &OsStr,
-    target: &Target,
+    target: &FilesystemTarget,
 ) -> Result<(), MakeError> {
     let directory = target.directory(directory)?;
     let directory = directory.as_ref();
@@ -221,8 +225,8 @@ fn mke2fs(
 fn make_in_temporary_file(
     partition: &Partition,
     filesystem: &Filesystem,
-    content: Option<&Content>,
-    target: &Target,
+    content: Option<&PartitionContent>,
+    target: &FilesystemTarget,
 ) -> Result<(), MakeError> {
     let directory = content.map(|content| content.directory);
     let path = target.workspace.join(format!("filesystem-{}", target.name));
@@ -268,7 +272,7 @@ pub(super) fn fill_vfat(
     directory: &Path,
     window: &Window,
     is_blank: bool,
-    target: &Target,
+    target: &FilesystemTarget,
 ) -> Result<(), MakeError> {
     let scan = scan(directory, target.epoch as i64)
         .map_err(|error| Failure::new("could not read the content of the filesystem").caused_by(&error))?;
@@ -286,7 +290,7 @@ fn fill(
     filesystem: &Filesystem,
     directory: Option<&Path>,
     file: &File,
-    target: &Target,
+    target: &FilesystemTarget,
 ) -> Result<(), MakeError> {
     let directory = target.directory(directory)?;
     let directory = directory.as_ref();
@@ -325,7 +329,7 @@ fn fill_in(argv: &[String], device: &OsStr, tree: &OsStr, epoch: u64) -> Invocat
     invocation.env("SOURCE_DATE_EPOCH", epoch.to_string()).env("E2FSPROGS_FAKE_TIME", epoch.to_string())
 }
 
-impl Target<'_> {
+impl FilesystemTarget<'_> {
     /// Returns the directory with the content of the filesystem, or an empty directory if there is none.
     fn directory<'f>(&self, directory: Option<&'f Path>) -> Result<Cow<'f, Path>, Failure> {
         if let Some(directory) = directory {

@@ -5,7 +5,7 @@
 //! overwritten. Only a preserved vfat filesystem is written to at build time, because a boot loader must find its
 //! files before anything boots.
 
-use super::make::{MakeError, Target, fill_vfat};
+use super::make::{FilesystemTarget, MakeError, fill_vfat};
 use crate::content::Tree;
 use crate::disk::Window;
 use crate::host::Failure;
@@ -18,7 +18,11 @@ const FACTORY: &str = "/usr/share/factory";
 const TMPFILES: &str = "/etc/tmpfiles.d/ister-kept.conf";
 
 /// Adds the files of a directory to a preserved vfat filesystem.
-pub(super) fn add_to_vfat(partition: &Partition, directory: &Path, target: &Target) -> Result<(), MakeError> {
+pub(super) fn add_to_vfat(
+    partition: &Partition,
+    directory: &Path,
+    target: &FilesystemTarget,
+) -> Result<(), MakeError> {
     let window = Window { file: target.file, offset: target.offset.0, size: partition.size.0 };
     fill_vfat(partition, directory, &window, false, target)
 }

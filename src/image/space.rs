@@ -2,7 +2,7 @@
 //! was computed from.
 
 use crate::host::{Context, Failure, Part};
-use crate::plan::{Item, ItemKind, Partition, usage};
+use crate::plan::{ContentItem, ItemKind, Partition, usage};
 use crate::template::FilesystemType;
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -30,7 +30,7 @@ pub(super) fn check(
 fn measure(
     directory: &Path,
     path: &str,
-    items: &mut Vec<Item>,
+    items: &mut Vec<ContentItem>,
     seen: &mut HashSet<u64>,
 ) -> std::io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
@@ -50,7 +50,7 @@ fn measure(
         if kind == ItemKind::Directory {
             measure(&entry.path(), &path, items, seen)?;
         }
-        items.push(Item { path, bytes, kind });
+        items.push(ContentItem { path, bytes, kind });
     }
     Ok(())
 }

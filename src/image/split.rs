@@ -2,16 +2,20 @@
 
 use crate::content::Tree;
 use crate::host::Failure;
-use crate::plan::{Place, Plan};
+use crate::plan::{PartitionId, Plan};
 use std::path::{Path, PathBuf};
 
 /// Moves the content of each mount point out of the tree, deepest first, and leaves empty directories as mount
 /// points. Returns the directory of each partition that has a mount point.
-pub(super) fn split(plan: &Plan, tree: &Path, workspace: &Path) -> Result<Vec<(Place, PathBuf)>, Failure> {
-    let mut mounts: Vec<(&str, Place)> = plan
+pub(super) fn split(
+    plan: &Plan,
+    tree: &Path,
+    workspace: &Path,
+) -> Result<Vec<(PartitionId, PathBuf)>, Failure> {
+    let mut mounts: Vec<(&str, PartitionId)> = plan
         .partitions()
         .filter_map(|(disk, p)| {
-            Some((p.mount.as_deref()?, Place { disk: disk.name.clone(), partition: p.number }))
+            Some((p.mount.as_deref()?, PartitionId { disk: disk.name.clone(), partition: p.number }))
         })
         .collect();
     mounts.sort_by_key(|(mount, _)| {

@@ -114,7 +114,7 @@ fn newer_counts(older: &Record, newer: &Record) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{RESULTS_VERSION, Run, StepRecord};
+    use super::super::record::{RESULTS_VERSION, StepRecord, TestRun};
     use super::super::steps::StepKind;
     use super::*;
 
@@ -143,7 +143,7 @@ mod tests {
         };
         Results {
             version: RESULTS_VERSION,
-            run: Run {
+            run: TestRun {
                 id: id.to_owned(),
                 started: started.to_owned(),
                 seconds: 2.0,

@@ -27,7 +27,7 @@ pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use merge::{Merged, merge};
 #[cfg(test)]
 pub(crate) use record::FileRecord;
-pub(crate) use record::{BootRecord, RESULTS_VERSION, Record, Results, Run, StepOutcome, StepRecord};
+pub(crate) use record::{BootRecord, RESULTS_VERSION, Record, Results, StepOutcome, StepRecord, TestRun};
 pub(crate) use run::prove;
 pub(crate) use shard::{Shard, expected, longest_first, part};
-pub(crate) use steps::{Place, StepKind, boot_paths_picture};
+pub(crate) use steps::{StepKind, TypePaths, boot_paths_picture};

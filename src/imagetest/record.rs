@@ -159,7 +159,7 @@ impl Record {
 /// Who ran what, and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Run {
+pub struct TestRun {
     /// Identical for all shards of a run.
     pub id: String,
     /// RFC 3339, in UTC.
@@ -184,7 +184,7 @@ pub struct Run {
 pub struct Results {
     #[cfg_attr(test, schemars(extend("const" = RESULTS_VERSION)))]
     pub version: u32,
-    pub run: Run,
+    pub run: TestRun,
     /// By name.
     pub types: Vec<Record>,
 }

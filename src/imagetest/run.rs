@@ -3,7 +3,7 @@
 use super::definition::ImageType;
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
 use super::seed::write_seed;
-use super::steps::{Need, Place, Step, StepKind, VISITOR, build_step, steps};
+use super::steps::{Need, StepKind, TestStep, TypePaths, VISITOR, build_step, steps};
 use super::update::fetch_newer_packages;
 use crate::boot::{Outcome, Verdict};
 use crate::host::{Context, Failure, Invocation, Progress, run_any_status};
@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// Builds a type, verifies its published files, and boots them on its machines. `more` contains further arguments for
 /// the build. Failures of the host are recorded too.
-pub(crate) fn prove(kind: &ImageType, place: &Place, more: &[String], progress: &dyn Progress) -> Record {
+pub(crate) fn prove(kind: &ImageType, place: &TypePaths, more: &[String], progress: &dyn Progress) -> Record {
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);
@@ -86,7 +86,12 @@ impl StepRecord {
 }
 
 /// Reads the plan of the build, and records the published files and packages.
-fn read_build(kind: &ImageType, place: &Place, answer: &Value, record: &mut Record) -> Result<Plan, Failure> {
+fn read_build(
+    kind: &ImageType,
+    place: &TypePaths,
+    answer: &Value,
+    record: &mut Record,
+) -> Result<Plan, Failure> {
     let plan = plan_of(kind, answer)?;
     record.files = published(&plan, place.directory)?;
     if let Some(image) = plan.image() {
@@ -152,7 +157,7 @@ fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
 /// flaky if it then passes. `ready` contains an error if the step cannot be started.
 fn run_step(
     kind: &str,
-    step: &Step,
+    step: &TestStep,
     ready: Result<(), Failure>,
     progress: &dyn Progress,
 ) -> (StepRecord, Value) {
@@ -211,7 +216,7 @@ fn command_line(args: &[String]) -> String {
 }
 
 /// The result of one attempt of a step.
-struct Tried {
+struct AttemptResult {
     outcome: StepOutcome,
     what: String,
     lines: Vec<String>,
@@ -221,7 +226,7 @@ struct Tried {
 }
 
 /// Runs a step after recreating the files that it needs.
-fn attempt(step: &Step) -> Result<Tried, Failure> {
+fn attempt(step: &TestStep) -> Result<AttemptResult, Failure> {
     step.needs.iter().try_for_each(provide)?;
     let program = std::env::current_exe().context(|| "could not find the path of this program".to_owned())?;
     // Builds run with lower priority, because guests depend on their clock.
@@ -263,7 +268,7 @@ fn attempt(step: &Step) -> Result<Tried, Failure> {
             error.cloned().unwrap_or_else(|| finished.status.to_string())
         }
     };
-    Ok(Tried { outcome, what, lines, earlier, verdict, answer })
+    Ok(AttemptResult { outcome, what, lines, earlier, verdict, answer })
 }
 
 /// The findings of `verify`, one per line.

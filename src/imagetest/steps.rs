@@ -27,7 +27,7 @@ impl StepKind {
 
 /// A command, and the files that it needs.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Step {
+pub(super) struct TestStep {
     pub kind: StepKind,
     /// "boot kvm.qcow2 (uefi, nvme)".
     pub name: String,
@@ -57,21 +57,21 @@ pub(super) enum Need {
 pub(super) const VISITOR: &str = "visitor";
 
 /// The paths of a type's files.
-pub(crate) struct Place<'a> {
+pub(crate) struct TypePaths<'a> {
     /// The directory of images and reports.
     pub directory: &'a Path,
     /// A private key generated for the test.
     pub key: &'a Path,
 }
 
-impl Place<'_> {
+impl TypePaths<'_> {
     fn text(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 }
 
 /// The build step. It comes first, because the other steps depend on the plan that it writes.
-pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> Step {
+pub(super) fn build_step(kind: &ImageType, place: &TypePaths, more: &[String]) -> TestStep {
     let mut args = vec!["build".to_owned(), kind.template.display().to_string(), "-o".to_owned()];
     args.push(place.directory.display().to_string());
     args.extend(["--format", "json"].map(str::to_owned));
@@ -79,7 +79,7 @@ pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> St
         args.extend(["--set".to_owned(), format!("Formats={}", serde_json::json!(formats))]);
     }
     args.extend(more.iter().cloned());
-    Step {
+    TestStep {
         kind: StepKind::Build,
         name: "build".to_owned(),
         args,
@@ -93,12 +93,12 @@ pub(super) fn build_step(kind: &ImageType, place: &Place, more: &[String]) -> St
 ///
 /// # Errors
 /// A boot names an unknown file, or a bootable file has no boot and would be published without a test.
-pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &Place) -> Result<Vec<Step>, String> {
-    let mut steps: Vec<Step> = plan
+pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &TypePaths) -> Result<Vec<TestStep>, String> {
+    let mut steps: Vec<TestStep> = plan
         .image()
         .into_iter()
         .chain(plan.published.iter().map(|file| file.name.as_str()))
-        .map(|name| Step {
+        .map(|name| TestStep {
             kind: StepKind::Verify,
             name: format!("verify {name}"),
             args: ["verify", &place.text(name), "--format", "json", "--boot-svg"]
@@ -159,7 +159,7 @@ fn plain(file: &str) -> String {
     file.replace(|c: char| !c.is_ascii_alphanumeric() && !"-_.+".contains(c), "-")
 }
 
-fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, index: usize) -> Step {
+fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, index: usize) -> TestStep {
     let hardware = &case.hardware;
     let disk = hardware.disk.name();
     let firmware = case.firmware.or_else(|| plan.boot.as_ref().map(|boot| boot.firmware));
@@ -244,7 +244,7 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &Place, inde
         args.push("--receipt".to_owned());
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
-    Step { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
+    TestStep { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
         let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
         let definition: Definition = serde_json::from_str(definition).unwrap();
         let kind = ImageType { name: "kvm".to_owned(), template: "t.json".into(), definition };
-        let place = Place { directory: Path::new("out"), key: Path::new("key") };
+        let place = TypePaths { directory: Path::new("out"), key: Path::new("key") };
         let steps = steps(&kind, &plan, &place)?;
         Ok(steps.into_iter().map(|step| format!("{}: {}", step.name, step.args.join(" "))).collect())
     }

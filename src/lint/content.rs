@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// Limit on the bundles that are looked up; no real image has more.
 const MOST: usize = 10_000;
 
-pub struct Content<'a> {
+pub struct BundleContent<'a> {
     pub definitions: &'a Definitions,
     /// The resolved packages of all bundles. They are the image's packages only with apt.
     pub resolved: Resolved,
@@ -16,11 +16,12 @@ pub struct Content<'a> {
     pub kernels: Vec<&'a Spanned<String>>,
 }
 
-impl<'a> Content<'a> {
+impl<'a> BundleContent<'a> {
     pub fn of(template: &'a Template, definitions: &'a Definitions) -> Self {
         let names = template.bundles().iter().take(MOST).map(|b| b.value.as_str());
         let resolved = definitions.resolve(names);
-        let mut content = Content { definitions, resolved, manager: template.manager(), kernels: Vec::new() };
+        let mut content =
+            BundleContent { definitions, resolved, manager: template.manager(), kernels: Vec::new() };
         let mut seen = HashSet::new();
         content.kernels = template
             .bundles()

@@ -26,7 +26,7 @@ pub type Files = BTreeMap<String, FileFact>;
 
 /// What a host file is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum FileUse {
     /// The build executes it.
     Program,
     /// The build reads its text.
@@ -34,12 +34,12 @@ pub enum Wanted {
 }
 
 /// The host files that the rules need facts about: hooks, and `key` values that may be paths.
-pub fn referenced_files(template: &Template) -> Vec<(String, Wanted)> {
-    let hooks = entries(&template.post_non_chroot).iter().map(|hook| (hook.value.clone(), Wanted::Program));
+pub fn referenced_files(template: &Template) -> Vec<(String, FileUse)> {
+    let hooks = entries(&template.post_non_chroot).iter().map(|hook| (hook.value.clone(), FileUse::Program));
     let keys = template.users().iter().filter_map(|user| {
         let key = &user.key.as_ref()?.value;
         // An inline key has at least three words. File names like that are not expected.
-        (key.split_whitespace().count() < 3).then(|| (key.clone(), Wanted::PublicKey))
+        (key.split_whitespace().count() < 3).then(|| (key.clone(), FileUse::PublicKey))
     });
     hooks.chain(keys).collect()
 }

@@ -1,6 +1,6 @@
 //! Rules of the linter and their findings.
 
-use super::content::Content;
+use super::content::BundleContent;
 use super::files::Files;
 use super::partitions::Partitions;
 use crate::finding::{Added, RuleExample, RuleText};
@@ -46,7 +46,7 @@ pub enum Check {
     /// Uses the layout, filesystem and mount point entries of each partition.
     Partitions(fn(&Template, &Partitions, &mut Findings)),
     /// Uses the contents of the bundles.
-    Content(fn(&Template, &Content, &mut Findings)),
+    BundleContent(fn(&Template, &BundleContent, &mut Findings)),
     /// Uses facts about files of the host.
     Files(fn(&Template, &Files, &mut Findings)),
 }

@@ -24,12 +24,12 @@ pub struct AppliedFix {
 }
 
 /// The edits of a finding's fix.
-struct Group {
+struct FixEdits {
     edits: Vec<Edit>,
     fix: AppliedFix,
 }
 
-impl AsRef<[Edit]> for Group {
+impl AsRef<[Edit]> for FixEdits {
     fn as_ref(&self) -> &[Edit] {
         &self.edits
     }
@@ -85,7 +85,7 @@ fn rounds(
 
 /// The edits of each wanted fix. While the text has syntax errors, only their fixes are used: other findings may be
 /// wrong for a partly parsed template.
-fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Group> {
+fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<FixEdits> {
     let broken = at.linted.syntax_errors > 0;
     at.linted
         .findings
@@ -95,13 +95,13 @@ fn edits(at: &Fixed, wanted: &dyn Fn(&Finding) -> bool) -> Vec<Group> {
             let fix = finding.fix.as_ref()?;
             let edits = resolve(&fix.changes, at.source.text(), &at.linted.node)?;
             let line = at.source.position(finding.place.start).line;
-            Some(Group { edits, fix: AppliedFix { rule: finding.rule, title: fix.title.clone(), line } })
+            Some(FixEdits { edits, fix: AppliedFix { rule: finding.rule, title: fix.title.clone(), line } })
         })
         .collect()
 }
 
 /// Applies these edits, unless they change nothing or introduce a new error.
-fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
+fn attempt(at: &Fixed, groups: &[FixEdits], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
     let (text, made) = apply(at.source.text(), groups);
     let recoded = at.source.encoding() != Encoding::Utf8;
     if text == at.source.text() && !recoded {
@@ -121,7 +121,7 @@ fn attempt(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> LintResul
     Some(Fixed { source, linted, made: at.made.iter().cloned().chain(made).collect() })
 }
 
-fn one_by_one(at: &Fixed, groups: &[Group], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
+fn one_by_one(at: &Fixed, groups: &[FixEdits], lint: &dyn Fn(&SourceText) -> LintResult) -> Option<Fixed> {
     // Each edit moves the positions after it, so the text is checked again after the first edit that succeeds. The
     // limit is enough for a file with some harmful fixes; with hundreds of them, the next call continues.
     groups.iter().take(100).find_map(|group| attempt(at, std::slice::from_ref(group), lint))

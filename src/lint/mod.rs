@@ -20,8 +20,8 @@ mod rules;
 mod run;
 mod schema;
 
-pub use content::Content;
-pub use files::{FileFact, Files, Program, Wanted, referenced_files};
+pub use content::BundleContent;
+pub use files::{FileFact, FileUse, Files, Program, referenced_files};
 pub use finding::{Check, Finding, Findings, Level, Rule};
 pub use fixing::{AppliedFix, Fixed, fix};
 pub use partitions::{Partition, Partitions};

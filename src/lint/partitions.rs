@@ -1,18 +1,18 @@
 //! The three partition sections of a template, joined by disk and partition number.
 
 use crate::finding::MAX_FINDINGS;
-use crate::plan::layout::Request;
+use crate::plan::layout::PartitionRequest;
 use crate::template::{
-    Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionType, Place, Size, Span,
+    Bytes, FilesystemEntry, FilesystemType, LayoutEntry, MountEntry, PartitionRef, PartitionType, Size, Span,
     Spanned, Template, nearest,
 };
 use std::collections::BTreeMap;
 
 /// The layout requests of all entries that have a valid number and size.
-pub(super) fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<Request> {
+pub(super) fn requests<'t>(entries: impl IntoIterator<Item = &'t LayoutEntry>) -> Vec<PartitionRequest> {
     let requests = entries.into_iter().filter_map(|entry| match (&entry.place.partition, &entry.size) {
         (Some(number), Some(Spanned { value: Ok(size), .. })) => {
-            Some(Request { number: number.value, size: *size })
+            Some(PartitionRequest { number: number.value, size: *size })
         }
         _ => None,
     });
@@ -63,7 +63,7 @@ impl<'t> Partition<'t> {
         let layout = self.layout.map(|l| &l.place);
         let filesystem = self.filesystem.map(|f| &f.place);
         let mount = self.mount.map(|m| &m.place);
-        layout.or(filesystem).or(mount).map_or_else(Span::default, Place::partition_span)
+        layout.or(filesystem).or(mount).map_or_else(Span::default, PartitionRef::partition_span)
     }
 }
 
@@ -120,7 +120,7 @@ impl<'t> Partitions<'t> {
         }
     }
 
-    fn entry(&mut self, place: &'t Place) -> Option<&mut Partition<'t>> {
+    fn entry(&mut self, place: &'t PartitionRef) -> Option<&mut Partition<'t>> {
         let Some((disk, number)) = place.key() else {
             self.incomplete = true;
             return None;
@@ -135,7 +135,7 @@ impl<'t> Partitions<'t> {
     }
 
     /// The disk that an entry probably means, if its own is not in PartitionLayout.
-    pub fn meant_disk(&self, place: &Place) -> Option<&'t str> {
+    pub fn meant_disk(&self, place: &PartitionRef) -> Option<&'t str> {
         self.misspelt.get(&place.span.start).copied()
     }
 
@@ -143,7 +143,7 @@ impl<'t> Partitions<'t> {
         self.by_key.values()
     }
 
-    pub fn get(&self, place: &'t Place) -> Option<&Partition<'t>> {
+    pub fn get(&self, place: &'t PartitionRef) -> Option<&Partition<'t>> {
         self.by_key.get(&place.key()?)
     }
 

@@ -1,6 +1,6 @@
 //! Runs all rules on one template.
 
-use super::content::Content;
+use super::content::BundleContent;
 use super::files::Files;
 use super::finding::{Check, Finding, Findings, Level};
 use super::partitions::Partitions;
@@ -9,7 +9,9 @@ use super::rules::{
 };
 use super::schema;
 use crate::plan::bundle::Definitions;
-use crate::template::{Allowance, Change, Fault, FaultKind, Fix, Node, SourceText, Template, nearest, parse};
+use crate::template::{
+    Allowance, Change, DecodeError, DecodeErrorKind, Fix, Node, SourceText, Template, nearest, parse,
+};
 use std::collections::BTreeSet;
 
 /// A template and its findings, ordered by position.
@@ -47,9 +49,9 @@ pub fn lint(
     let (template, node, faults) = parse(source);
     let files = files(&template);
     let partitions = Partitions::of(&template);
-    let content = Content::of(&template, definitions);
+    let content = BundleContent::of(&template, definitions);
     let mut found = Findings::new(usize::MAX);
-    let syntax_errors = faults.iter().filter(|fault| fault.kind == FaultKind::Syntax).count();
+    let syntax_errors = faults.iter().filter(|fault| fault.kind == DecodeErrorKind::Syntax).count();
     for fault in faults {
         report(fault, &mut found);
     }
@@ -59,7 +61,7 @@ pub fn lint(
             Check::Reading => {}
             Check::Template(check) => check(&template, &mut found),
             Check::Partitions(check) => check(&template, &partitions, &mut found),
-            Check::Content(check) => check(&template, &content, &mut found),
+            Check::BundleContent(check) => check(&template, &content, &mut found),
             Check::Files(check) => check(&template, &files, &mut found),
         }
     }
@@ -76,13 +78,13 @@ pub fn lint(
     LintResult { template, node, findings, syntax_errors, dropped }
 }
 
-fn report(fault: Fault, found: &mut Findings) {
+fn report(fault: DecodeError, found: &mut Findings) {
     found.set_rule(match fault.kind {
-        FaultKind::Syntax => &SYNTAX,
-        FaultKind::DuplicateKey => &DUPLICATE_KEY,
-        FaultKind::MisspeltKey => &MISSPELT_KEY,
-        FaultKind::UnknownKey => &UNKNOWN_KEY,
-        FaultKind::WrongType => &WRONG_TYPE,
+        DecodeErrorKind::Syntax => &SYNTAX,
+        DecodeErrorKind::DuplicateKey => &DUPLICATE_KEY,
+        DecodeErrorKind::MisspeltKey => &MISSPELT_KEY,
+        DecodeErrorKind::UnknownKey => &UNKNOWN_KEY,
+        DecodeErrorKind::WrongType => &WRONG_TYPE,
     });
     let mut added = found.report(fault.span, fault.message);
     for (span, text) in fault.related {

@@ -6,7 +6,8 @@ use super::hover::key_text;
 use super::server::Knowledge;
 use crate::lint::{KeyDoc, Level, Partitions, RULES, describe};
 use crate::template::{
-    LayoutEntry, Member, Node, PartitionType, Place, SoftwareManager, Span, Template, Value, json_string,
+    LayoutEntry, Member, Node, PartitionRef, PartitionType, SoftwareManager, Span, Template, Value,
+    json_string,
 };
 use lsp_types::{
     CompletionItem, CompletionItemKind, CompletionTextEdit, Documentation, InsertTextFormat, MarkupContent,
@@ -35,7 +36,7 @@ pub(super) fn completion(
     let linted = document.linted();
     let cursor = Cursor::find(&linted.node, text, offset);
     let context = Context { document, template: &linted.template, known, abilities, offset };
-    let here = Target { span: Span::new(offset, offset), quotes: Quotes::None };
+    let here = ReplacedText { span: Span::new(offset, offset), quotes: Quotes::None };
     match &cursor.at {
         At::Key(member) => context.keys(&cursor, context.word(member.key_span), Some(member)),
         At::Value(node) => {
@@ -75,22 +76,22 @@ struct Context<'a> {
 
 impl Context<'_> {
     /// The text that a completion replaces: the word at the cursor without its opening quote, as editors define words.
-    fn word(&self, span: Span) -> Target {
+    fn word(&self, span: Span) -> ReplacedText {
         let text = &self.document.text()[span.start..span.end];
         let closed = text.len() >= 2 && text.ends_with('"');
         // If the cursor is outside of the quotes, the whole string is replaced.
         let outside = self.offset == span.start || closed && self.offset == span.end;
         if !text.starts_with('"') || outside {
-            return Target { span, quotes: Quotes::None };
+            return ReplacedText { span, quotes: Quotes::None };
         }
         // If the string is unterminated, the text after the cursor does not belong to it.
         let end = if closed { span.end - 1 } else { self.offset.min(span.end) };
         let quotes = if closed { Quotes::Both } else { Quotes::First };
-        Target { span: Span::new((span.start + 1).min(end), end), quotes }
+        ReplacedText { span: Span::new((span.start + 1).min(end), end), quotes }
     }
 
     /// The keys that are missing in the object.
-    fn keys(&self, cursor: &Cursor, replaced: Target, on: Option<&Member>) -> Vec<CompletionItem> {
+    fn keys(&self, cursor: &Cursor, replaced: ReplacedText, on: Option<&Member>) -> Vec<CompletionItem> {
         let path: Vec<&str> = cursor.path().collect();
         let present = self.present(&path);
         let rules = matches!(path[..], ["$lint", "allow"]);
@@ -123,7 +124,14 @@ impl Context<'_> {
     }
 
     /// Adds a value to the completion of a key. The closing quote of the key is replaced, too.
-    fn add_value(&self, item: &mut CompletionItem, name: &str, key: &KeyDoc, replaced: Target, comma: &str) {
+    fn add_value(
+        &self,
+        item: &mut CompletionItem,
+        name: &str,
+        key: &KeyDoc,
+        replaced: ReplacedText,
+        comma: &str,
+    ) {
         let quoted = json_string(name);
         let key_text = if replaced.quotes == Quotes::None { quoted.as_str() } else { &quoted[1..] };
         let end = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
@@ -140,7 +148,7 @@ impl Context<'_> {
     }
 
     /// A comma, if another key, value or entry follows without one.
-    fn comma(&self, replaced: Target) -> &'static str {
+    fn comma(&self, replaced: ReplacedText) -> &'static str {
         let after = replaced.span.end + usize::from(replaced.quotes == Quotes::Both);
         let rest = self.document.text()[self.offset.max(after)..].trim_start();
         if rest.starts_with(['"', '{']) { "," } else { "" }
@@ -164,7 +172,7 @@ impl Context<'_> {
         }
     }
 
-    fn values(&self, path: &[&str], entry: Option<&Node>, replaced: Target) -> Vec<CompletionItem> {
+    fn values(&self, path: &[&str], entry: Option<&Node>, replaced: ReplacedText) -> Vec<CompletionItem> {
         let doc = describe(path.iter().copied()).unwrap_or_default();
         let mut offers: Vec<Offer> = match path {
             ["Bundles", _] => self.bundles(),
@@ -272,9 +280,9 @@ impl Context<'_> {
     fn taken(&self, section: &str, but: Option<Span>) -> BTreeSet<(&str, u32)> {
         let filesystems = self.template.filesystems().iter().map(|e| &e.place);
         let mounts = self.template.mounts().iter().map(|e| &e.place);
-        let places: Vec<&Place> =
+        let places: Vec<&PartitionRef> =
             if section == "FilesystemTypes" { filesystems.collect() } else { mounts.collect() };
-        places.into_iter().filter(|place| Some(place.span) != but).filter_map(Place::key).collect()
+        places.into_iter().filter(|place| Some(place.span) != but).filter_map(PartitionRef::key).collect()
     }
 
     fn formats(&self, doc: &KeyDoc) -> Vec<Offer> {
@@ -317,7 +325,7 @@ impl Context<'_> {
     }
 
     /// Whole entries: new partitions in the layout, and missing partitions in other sections.
-    fn entries(&self, section: &str, replaced: Target) -> Vec<CompletionItem> {
+    fn entries(&self, section: &str, replaced: ReplacedText) -> Vec<CompletionItem> {
         let template = self.template;
         let comma = self.comma(replaced);
         let entry = |label: String, (disk, number): (&str, u32), rest: &str, index: usize| {
@@ -381,7 +389,7 @@ impl Context<'_> {
         &self,
         label: &str,
         kind: CompletionItemKind,
-        replaced: Target,
+        replaced: ReplacedText,
         json: String,
         index: usize,
     ) -> CompletionItem {
@@ -404,7 +412,7 @@ impl Context<'_> {
 
 /// The text that a completion replaces, and the existing quotes around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Target {
+struct ReplacedText {
     span: Span,
     quotes: Quotes,
 }

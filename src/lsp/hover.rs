@@ -4,7 +4,7 @@ use super::cursor::{At, Cursor};
 use super::document::Document;
 use super::server::Knowledge;
 use crate::lint::{KeyDoc, Partitions, describe, rule};
-use crate::plan::layout::{self, DiskSize, Layout, Request, SectorSize};
+use crate::plan::layout::{self, DiskSize, Layout, PartitionRequest, SectorSize};
 use crate::report::explain;
 use crate::template::{Bytes, Size, Spanned, Template, Value};
 use lsp_types::{Hover, HoverContents, MarkupContent, MarkupKind, Position};
@@ -114,13 +114,13 @@ fn partition_text(template: &Template, cursor: &Cursor) -> Option<String> {
 
 /// The layout of a disk, if all sizes are known.
 fn solve(template: &Template, disk: &str) -> Option<Layout> {
-    let requests: Vec<Request> = template
+    let requests: Vec<PartitionRequest> = template
         .layout()
         .iter()
         .filter(|entry| entry.place.key().is_some_and(|(name, _)| name == disk))
         .map(|entry| match (&entry.place.partition, &entry.size) {
             (Some(number), Some(Spanned { value: Ok(size), .. })) => {
-                Some(Request { number: number.value, size: *size })
+                Some(PartitionRequest { number: number.value, size: *size })
             }
             _ => None,
         })

@@ -14,7 +14,7 @@ const CONSOLES: &str = "console=tty0 console=ttyS0,115200n8";
 pub(super) fn boot(template: &Template, disks: &[Disk]) -> Option<Boot> {
     let at = |mount: &str| {
         disks.iter().flat_map(|disk| disk.partitions.iter().map(move |p| (disk, p))).find_map(|(disk, p)| {
-            let place = Place { disk: disk.name.clone(), partition: p.number };
+            let place = PartitionId { disk: disk.name.clone(), partition: p.number };
             (p.mount.as_deref() == Some(mount)).then_some((place, p))
         })
     };

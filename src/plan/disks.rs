@@ -5,10 +5,10 @@ use super::inputs::{Device, ExistingPartition, ExistingTable, Inputs, PlanError}
 use super::mkfs;
 use super::model::*;
 use super::space;
-use crate::plan::layout::{self, DiskSize, Layout, LayoutError, Lba, Request, Slot};
+use crate::plan::layout::{self, DiskSize, Layout, LayoutError, Lba, PartitionRequest, Slot};
 use crate::template::{
     Bytes, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, FilesystemEntry, Format, LayoutEntry,
-    PartitionType, Place as TemplatePlace, Size, Span, Spanned, Template, boot_method,
+    PartitionRef, PartitionType, Size, Span, Spanned, Template, boot_method,
 };
 use uuid::{Uuid, uuid};
 
@@ -225,7 +225,7 @@ impl<'a> Work<'a> {
         let size = slot.size(layout.sector);
         let filesystem = entry.and_then(|entry| {
             let kind = entry.kind.as_ref()?.known()?;
-            let request = mkfs::Request {
+            let request = mkfs::MkfsRequest {
                 kind,
                 id: self.guid(&format!("filesystem {number}")),
                 hash_seed: self.guid(&format!("hash seed {number}")),
@@ -233,11 +233,11 @@ impl<'a> Work<'a> {
                 options: entry.options.as_ref().map_or("", |o| o.value.as_str()),
                 place: match &encryption {
                     // Created in a separate file and encrypted while it is copied to the partition.
-                    Some(_) => mkfs::Place::OwnFile,
+                    Some(_) => mkfs::MkfsTarget::OwnFile,
                     // mke2fs requires exclusive access to a device, but ister keeps the device open until everything is
                     // written.
-                    None if self.template.is_physical() => mkfs::Place::OwnFile,
-                    None => mkfs::Place::At(Bytes(slot.range.start * layout.sector.bytes())),
+                    None if self.template.is_physical() => mkfs::MkfsTarget::OwnFile,
+                    None => mkfs::MkfsTarget::At(Bytes(slot.range.start * layout.sector.bytes())),
                 },
                 size: Bytes(size.0 - encryption.as_ref().map_or(0, |_| LUKS_DATA_OFFSET.0.min(size.0))),
                 sector: layout.sector,
@@ -289,7 +289,7 @@ impl<'a> Work<'a> {
 
     /// The layout requests. A last partition with `rest` on a disk of unknown size gets the size that its content
     /// needs.
-    fn requests(&self, disk: DiskSize) -> Result<Vec<Request>, PlanError> {
+    fn requests(&self, disk: DiskSize) -> Result<Vec<PartitionRequest>, PlanError> {
         let mut requests = Vec::new();
         for entry in self.entries() {
             let (Some(number), Some(size)) = (&entry.place.partition, &entry.size) else { continue };
@@ -298,7 +298,7 @@ impl<'a> Work<'a> {
                 (Size::Rest, DiskSize::Fit, Some(footprint)) => {
                     let mount = self.mount(number.value);
                     Size::Exact(space::minimum_size(
-                        &space::Wanted {
+                        &space::SizeRequest {
                             filesystem: self.filesystem(number.value),
                             sector: self.inputs.sector_size,
                             mount: mount.as_deref(),
@@ -309,7 +309,7 @@ impl<'a> Work<'a> {
                 }
                 (asked, ..) => *asked,
             };
-            requests.push(Request { number: number.value, size });
+            requests.push(PartitionRequest { number: number.value, size });
         }
         Ok(requests)
     }
@@ -403,11 +403,11 @@ impl<'a> Work<'a> {
     }
 }
 
-fn is_disk(place: &TemplatePlace, name: &str) -> bool {
+fn is_disk(place: &PartitionRef, name: &str) -> bool {
     place.disk.as_ref().is_some_and(|disk| disk.value == name)
 }
 
-fn is_number(place: &TemplatePlace, number: u32) -> bool {
+fn is_number(place: &PartitionRef, number: u32) -> bool {
     place.partition.as_ref().is_some_and(|p| p.value == number)
 }
 

@@ -92,11 +92,11 @@ pub struct ExistingPartition {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// All files and directories. A file with several hard links is listed once.
-    pub items: Vec<Item>,
+    pub items: Vec<ContentItem>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
+pub struct ContentItem {
     /// The absolute path.
     pub path: String,
     /// The size of a file's data or of a symbolic link's target, in bytes.

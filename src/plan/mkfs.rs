@@ -13,7 +13,7 @@ pub const TREE: &str = "{tree}";
 
 /// Where a filesystem is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum MkfsTarget {
     /// Directly in the disk image, at this offset in bytes, for programs that support it.
     At(Bytes),
     /// In a separate file, which is then copied to the disk and encrypted if needed.
@@ -21,20 +21,20 @@ pub(super) enum Place {
 }
 
 /// The parameters of a filesystem.
-pub(super) struct Request<'a> {
+pub(super) struct MkfsRequest<'a> {
     pub kind: FilesystemType,
     pub id: Uuid,
     pub hash_seed: Uuid,
     pub label: Option<&'a str>,
     /// `options` of the template: additional arguments for the program, separated by white space.
     pub options: &'a str,
-    pub place: Place,
+    pub place: MkfsTarget,
     pub size: Bytes,
     /// The sector size of the disk.
     pub sector: SectorSize,
 }
 
-pub(super) fn filesystem(request: &Request) -> Filesystem {
+pub(super) fn filesystem(request: &MkfsRequest) -> Filesystem {
     let (uuid, mkfs) = match request.kind {
         FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => {
             (request.id.to_string(), mke2fs(request))
@@ -63,17 +63,17 @@ fn volume_id(id: Uuid) -> u32 {
 
 /// Creates the filesystem directly in the image, without a separate file and a copy. Features, block size and inode
 /// ratio that the arguments do not set come from `disk::ext::MKE2FS_CONFIG`.
-fn mke2fs(request: &Request) -> Vec<String> {
+fn mke2fs(request: &MkfsRequest) -> Vec<String> {
     let mut features = Vec::new();
     let mut extended = Vec::new();
-    if let Place::At(offset) = request.place {
+    if let MkfsTarget::At(offset) = request.place {
         extended.push(format!("offset={}", offset.0));
     }
     extended.push(format!("hash_seed={}", request.hash_seed));
     extended.push("root_owner=0:0".to_owned());
     // Unwritten blocks of a new sparse file are zero, so mke2fs and the guest need not zero the journal and the inode
     // tables. The target of a separate file may contain old data.
-    if request.place != Place::OwnFile {
+    if request.place != MkfsTarget::OwnFile {
         extended.push("assume_storage_prezeroed=1".to_owned());
     }
     // mke2fs uses only the last -O and the last -E, so those of the template are merged with ours.
@@ -104,7 +104,7 @@ fn mke2fs(request: &Request) -> Vec<String> {
 }
 
 /// Uses a sparse file of the partition's size, because mkfs.vfat 4.2 computes wrong sizes with `--offset`.
-fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
+fn mkfs_vfat(request: &MkfsRequest, id: u32) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.vfat", "--invariant", "-i"].map(str::to_owned).into();
     argv.push(format!("{id:08x}"));
     // Firmware and the kernel reject FAT with sectors smaller than those of the disk.
@@ -121,10 +121,10 @@ fn mkfs_vfat(request: &Request, id: u32) -> Vec<String> {
 }
 
 /// The defaults of mkfs.vfat 4.2 for this size: number of FATs, FAT width and sectors per cluster.
-fn vfat_defaults(request: &Request) -> Vec<(&'static str, String)> {
+fn vfat_defaults(request: &MkfsRequest) -> Vec<(&'static str, String)> {
     let sector = request.sector.bytes();
     let options = format!("-S {sector} {}", request.options);
-    let made = fat::Request { size: request.size.0, options: &options }.forecast();
+    let made = fat::FatRequest { size: request.size.0, options: &options }.forecast();
     let mut defaults = vec![("-f", "2".to_owned())];
     // With another sector size or unknown options, mkfs.vfat selects the rest.
     if let Some(made) = made.filter(|_| !sets(request.options, "-S")) {
@@ -134,7 +134,7 @@ fn vfat_defaults(request: &Request) -> Vec<(&'static str, String)> {
     defaults
 }
 
-fn mkswap(request: &Request) -> Vec<String> {
+fn mkswap(request: &MkfsRequest) -> Vec<String> {
     let mut argv = vec!["mkswap".to_owned(), "-U".to_owned(), request.id.to_string()];
     if !sets(request.options, "-p") {
         argv.extend(["-p", "4096"].map(str::to_owned));
@@ -144,7 +144,7 @@ fn mkswap(request: &Request) -> Vec<String> {
 }
 
 /// Creates an empty filesystem, which ister fills.
-fn mkfs_btrfs(request: &Request) -> Vec<String> {
+fn mkfs_btrfs(request: &MkfsRequest) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.btrfs", "-q", "-f", "-U"].map(str::to_owned).into();
     argv.push(request.id.to_string());
     argv.extend(label("-L", request));
@@ -168,7 +168,7 @@ const XFS: &[(&str, &[&str])] = &[
 ];
 
 /// Creates an empty filesystem, which ister fills.
-fn mkfs_xfs(request: &Request) -> Vec<String> {
+fn mkfs_xfs(request: &MkfsRequest) -> Vec<String> {
     let mut argv: Vec<String> = ["mkfs.xfs", "-q", "-f"].map(str::to_owned).into();
     argv.extend(label("-L", request));
     let mut own = Vec::new();
@@ -230,11 +230,11 @@ fn sets(options: &str, option: &str) -> bool {
     options.split_whitespace().any(|word| word.starts_with(option))
 }
 
-fn label(option: &str, request: &Request) -> impl Iterator<Item = String> {
+fn label(option: &str, request: &MkfsRequest) -> impl Iterator<Item = String> {
     request.label.into_iter().flat_map(move |text| [option.to_owned(), text.to_owned()])
 }
 
-fn finish(mut argv: Vec<String>, request: &Request) -> Vec<String> {
+fn finish(mut argv: Vec<String>, request: &MkfsRequest) -> Vec<String> {
     argv.extend(request.options.split_whitespace().map(str::to_owned));
     argv.push(DEVICE.to_owned());
     argv
@@ -244,14 +244,14 @@ fn finish(mut argv: Vec<String>, request: &Request) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn request(kind: FilesystemType, options: &str) -> Request<'_> {
-        Request {
+    fn request(kind: FilesystemType, options: &str) -> MkfsRequest<'_> {
+        MkfsRequest {
             kind,
             id: Uuid::from_u128(0x1234_5678 << 96),
             hash_seed: Uuid::from_u128(7),
             label: Some("L"),
             options,
-            place: Place::At(Bytes::mib(1)),
+            place: MkfsTarget::At(Bytes::mib(1)),
             size: Bytes::mib(64),
             sector: SectorSize::B512,
         }
@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn encrypted_filesystems_use_a_separate_file() {
-        let made = filesystem(&Request { place: Place::OwnFile, ..request(FilesystemType::Ext2, "") });
+        let made =
+            filesystem(&MkfsRequest { place: MkfsTarget::OwnFile, ..request(FilesystemType::Ext2, "") });
         let line = made.mkfs.join(" ");
         assert!(!line.contains("offset=") && !line.contains("prezeroed"), "{line}");
     }
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn sector_size_of_4096_bytes_is_passed_on() {
         let line =
-            |kind| filesystem(&Request { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ");
+            |kind| filesystem(&MkfsRequest { sector: SectorSize::B4096, ..request(kind, "") }).mkfs.join(" ");
         assert!(line(FilesystemType::Vfat).contains(" -S 4096 "));
         assert!(line(FilesystemType::Ext4).contains(" -b 4096 "));
         assert!(line(FilesystemType::Xfs).contains(" -s size=4096 "));

@@ -31,7 +31,7 @@ pub use decide::{decide, decide_content};
 pub use diskless::Diskless;
 pub use disks::ESP;
 pub use inputs::{
-    Device, ExistingPartition, ExistingTable, Footprint, Inputs, Item, ItemKind, Origin, PlanError,
+    ContentItem, Device, ExistingPartition, ExistingTable, Footprint, Inputs, ItemKind, Origin, PlanError,
 };
 pub use installer::{CACHE as INSTALLER_CACHE, TEMPLATES as INSTALLER_TEMPLATES};
 pub use mkfs::{DEVICE, TREE};

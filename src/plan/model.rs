@@ -179,7 +179,7 @@ pub struct Space {
 /// A partition of one of the plan's disks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Place {
+pub struct PartitionId {
     /// Name of the disk.
     pub disk: String,
     /// Partition number.
@@ -209,12 +209,12 @@ pub struct Boot {
     pub firmware: Firmware,
     pub loader: Loader,
     /// The partition from which the boot loader reads the kernel and the initramfs.
-    pub boot_partition: Place,
+    pub boot_partition: PartitionId,
     /// The mount point of the ESP; `None` if the image boots with BIOS. /efi if kernel-install copies kernels to the
     /// ESP, /boot/efi if GRUB reads them from /boot, /boot if the tools of the content store them there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub esp: Option<String>,
-    pub root_partition: Place,
+    pub root_partition: PartitionId,
     /// The complete kernel command line.
     pub kernel_command_line: String,
 }
@@ -389,7 +389,7 @@ impl Plan {
         self.disks.iter().flat_map(|disk| disk.partitions.iter().map(move |partition| (disk, partition)))
     }
 
-    pub fn partition(&self, place: &Place) -> Option<(&Disk, &Partition)> {
+    pub fn partition(&self, place: &PartitionId) -> Option<(&Disk, &Partition)> {
         self.partitions().find(|(disk, p)| disk.name == place.disk && p.number == place.partition)
     }
 

@@ -5,7 +5,7 @@
 //! forecast, and the known files never take more.
 
 use super::capacity::{Capacity, CapacityRequest, capacity, minimum_size as least_of};
-use super::inputs::{Footprint, Item, ItemKind, PlanError};
+use super::inputs::{ContentItem, Footprint, ItemKind, PlanError};
 use super::model::*;
 use crate::plan::layout::SectorSize;
 use crate::template::{Bytes, ESP_OF_KERNEL_INSTALL, FilesystemEntry, FilesystemType, Size, Template};
@@ -100,8 +100,12 @@ pub(super) fn fill(
             }
             if !usage.fits(space) {
                 let space = *space;
-                let wanted =
-                    Wanted { filesystem: entry, sector, mount: partition.mount.as_deref(), mounts: &mounts };
+                let wanted = SizeRequest {
+                    filesystem: entry,
+                    sector,
+                    mount: partition.mount.as_deref(),
+                    mounts: &mounts,
+                };
                 refusals
                     .push(does_not_fit(template, &disk.name, partition, &usage, &space, &wanted, footprint));
             }
@@ -116,7 +120,7 @@ fn does_not_fit(
     partition: &Partition,
     usage: &Usage,
     space: &Space,
-    wanted: &Wanted,
+    wanted: &SizeRequest,
     footprint: &Footprint,
 ) -> PlanError {
     let kind = partition.filesystem.as_ref().map_or(FilesystemType::Ext4, |f| f.kind);
@@ -136,7 +140,7 @@ fn does_not_fit(
 }
 
 /// A partition whose size is to be computed.
-pub(super) struct Wanted<'a> {
+pub(super) struct SizeRequest<'a> {
     pub filesystem: Option<&'a FilesystemEntry>,
     pub sector: SectorSize,
     pub mount: Option<&'a str>,
@@ -148,7 +152,7 @@ pub(super) struct Wanted<'a> {
 const LEAST_HEADROOM: u64 = 256 * Bytes::MIB;
 
 /// The partition size for its content and headroom, which is a quarter of the content and at least 256 MiB.
-pub(super) fn minimum_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
+pub(super) fn minimum_size(wanted: &SizeRequest, footprint: &Footprint) -> Bytes {
     let encrypted = wanted.filesystem.is_some_and(|f| f.encryption.is_some());
     let around = if encrypted { LUKS_DATA_OFFSET.0 } else { 0 };
     let kind = wanted.filesystem.and_then(|f| f.kind.as_ref()?.known()).unwrap_or(FilesystemType::Ext4);
@@ -182,7 +186,7 @@ pub(super) fn minimum_size(wanted: &Wanted, footprint: &Footprint) -> Bytes {
 }
 
 /// The approximate files that the boot loader adds: its programs, its configuration and copied kernels.
-fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
+fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<ContentItem> {
     let Some(boot) = boot else { return Vec::new() };
     let named =
         |end: &str| footprint.items.iter().find(|item| item.path.ends_with(end)).map_or(0, |i| i.bytes);
@@ -216,12 +220,16 @@ fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<Item> {
     }
     let directories: BTreeSet<String> =
         items.iter().flat_map(|item| directories_of(&item.path, esp)).collect();
-    items.extend(directories.into_iter().map(|path| Item { path, bytes: 0, kind: ItemKind::Directory }));
+    items.extend(directories.into_iter().map(|path| ContentItem {
+        path,
+        bytes: 0,
+        kind: ItemKind::Directory,
+    }));
     items
 }
 
-fn file(path: String, bytes: u64) -> Item {
-    Item { path, bytes, kind: ItemKind::File }
+fn file(path: String, bytes: u64) -> ContentItem {
+    ContentItem { path, bytes, kind: ItemKind::File }
 }
 
 /// The parent directories of a path that are below `top`.
@@ -241,7 +249,7 @@ fn kernel_sizes(footprint: &Footprint) -> Option<[u64; 2]> {
 
 /// The space for another kernel with its initramfs.
 fn another_kernel(kind: FilesystemType, space: &Space, footprint: &Footprint) -> Option<Bytes> {
-    let items: Vec<Item> =
+    let items: Vec<ContentItem> =
         kernel_sizes(footprint)?.into_iter().map(|bytes| file("/boot/kernel".to_owned(), bytes)).collect();
     Some(Bytes(usage(kind, space, items.iter()).bytes))
 }
@@ -252,8 +260,8 @@ fn items_at<'a>(
     mount: Option<&'a str>,
     mounts: &'a [&'a str],
     footprint: &'a Footprint,
-    more: &'a [Item],
-) -> impl Iterator<Item = &'a Item> {
+    more: &'a [ContentItem],
+) -> impl Iterator<Item = &'a ContentItem> {
     let below = |path: &str, mount: &str| {
         let mount = mount.trim_end_matches('/');
         path.strip_prefix(mount).is_some_and(|rest| rest.starts_with('/'))
@@ -296,7 +304,7 @@ impl Usage {
 }
 
 /// The space that items take on a filesystem with these parameters.
-pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item = &'a Item>) -> Usage {
+pub fn usage<'a>(kind: FilesystemType, space: &Space, items: impl Iterator<Item = &'a ContentItem>) -> Usage {
     let unit = space.allocation_unit.0.max(1);
     let whole = |bytes: u64| bytes.div_ceil(unit).saturating_mul(unit);
     // Shorter targets are stored in the inode. Source: Linux, fs/ext4/ext4.h, EXT4_N_BLOCKS; XFS Algorithms & Data
@@ -370,7 +378,7 @@ fn filesystem_entry<'t>(template: &'t Template, disk: &str, number: u32) -> Opti
 }
 
 /// `disk` is the name in the plan, without a directory.
-fn is_at(place: &crate::template::Place, disk: &str, number: u32) -> bool {
+fn is_at(place: &crate::template::PartitionRef, disk: &str, number: u32) -> bool {
     place.partition.as_ref().is_some_and(|p| p.value == number)
         && place.disk.as_ref().is_some_and(|d| d.value.rsplit('/').next() == disk.rsplit('/').next())
 }

@@ -1,10 +1,10 @@
 //! Renders boot paths as a text tree and as SVG.
 
 use super::svg::{STYLE, escaped};
-use crate::verify::boot_path::{BootPaths, Step};
+use crate::verify::boot_path::{BootPaths, PathStep};
 
 /// A line of the tree.
-struct Line {
+struct TreeLine {
     /// Indentation level; 0 is a firmware.
     depth: usize,
     text: String,
@@ -13,17 +13,17 @@ struct Line {
     is_default: bool,
 }
 
-fn lines(paths: &BootPaths) -> Vec<Line> {
+fn lines(paths: &BootPaths) -> Vec<TreeLine> {
     let mut found = Vec::new();
     for path in &paths.paths {
         let text = path.firmware.to_string();
-        found.push(Line { depth: 0, text, is_issue: false, is_default: true });
+        found.push(TreeLine { depth: 0, text, is_issue: false, is_default: true });
         step(paths, &path.start, 1, true, &mut found);
     }
     found
 }
 
-fn step(paths: &BootPaths, step_: &Step, depth: usize, is_default: bool, found: &mut Vec<Line>) {
+fn step(paths: &BootPaths, step_: &PathStep, depth: usize, is_default: bool, found: &mut Vec<TreeLine>) {
     let is_default = is_default && !step_.is_alternative;
     let place = |partition: u32, path: &str| match partition {
         0 => path.to_owned(),
@@ -32,9 +32,14 @@ fn step(paths: &BootPaths, step_: &Step, depth: usize, is_default: bool, found: 
     let file =
         step_.file.as_ref().map(|at| format!("  ({})", place(at.partition, &at.path))).unwrap_or_default();
     let marked = if step_.is_alternative { "  [not the default]" } else { "" };
-    found.push(Line { depth, text: format!("{}{file}{marked}", step_.title), is_issue: false, is_default });
+    found.push(TreeLine {
+        depth,
+        text: format!("{}{file}{marked}", step_.title),
+        is_issue: false,
+        is_default,
+    });
     let mut leaf =
-        |text: String, is_issue: bool| found.push(Line { depth: depth + 1, text, is_issue, is_default });
+        |text: String, is_issue: bool| found.push(TreeLine { depth: depth + 1, text, is_issue, is_default });
     for issue in &step_.issues {
         leaf(format!("error: {}", issue.message), true);
     }

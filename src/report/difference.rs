@@ -1,7 +1,7 @@
 //! Renderers for the differences between two images.
 
 use super::document;
-use crate::verify::compare::{Difference, Group, group, grouped};
+use crate::verify::compare::{Difference, DifferenceGroup, group, grouped};
 use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub fn differences_grouped(a: &str, b: &str, differences: &[Difference]) -> Stri
         let always = if group.differs_in_every_build() { ", differ in every build" } else { "" };
         out.push_str(&format!("== {group} ({}{always})\n", list.len()));
         match group {
-            Group::Packages => {
+            DifferenceGroup::Packages => {
                 for difference in list {
                     let name = difference.place.last().map_or("", String::as_str);
                     out.push_str(&format!("{name}: {} -> {}\n", difference.a, difference.b));
@@ -65,7 +65,7 @@ pub(crate) struct DiffOutput<'d> {
 struct DifferenceJson<'d> {
     #[serde(flatten)]
     difference: &'d Difference,
-    group: Group,
+    group: DifferenceGroup,
 }
 
 pub fn differences_json(differences: &[Difference]) -> String {

@@ -6,7 +6,7 @@ use super::{Table, boot_paths_text, document};
 use crate::finding::{Level, RuleText};
 use crate::template::visible_name;
 use crate::verify::boot_path::BootPaths;
-use crate::verify::{Finding, Place, RULES};
+use crate::verify::{Finding, Location, RULES};
 use quick_junit::TestSuite;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl Verified {
 }
 
 /// "partition 3, /etc/fstab"; empty for the image as a whole.
-fn place(place: &Place) -> String {
+fn place(place: &Location) -> String {
     let partition = place.partition.map(|number| format!("partition {number}"));
     partition.into_iter().chain(place.path.clone()).collect::<Vec<_>>().join(", ")
 }
@@ -86,7 +86,7 @@ pub(crate) struct VerifyOutput<'r> {
     summary: &'r str,
     /// Whether there are no errors.
     good: bool,
-    findings: Vec<FindingJson<'r, &'r Place>>,
+    findings: Vec<FindingJson<'r, &'r Location>>,
     /// With `--explain-boot`.
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_paths: Option<&'r BootPaths>,
@@ -164,7 +164,7 @@ mod tests {
                 rule: "fstab-device",
                 level: Level::Error,
                 message: "UUID=1 for /srv is not a partition of this image".into(),
-                place: Place { partition: None, path: Some("/etc/fstab".into()) },
+                place: Location { partition: None, path: Some("/etc/fstab".into()) },
                 labels: Vec::new(),
                 help: None,
                 fix: None,

@@ -12,8 +12,8 @@ use values::{boolean, integer, list, name, partition_number, secret, size, text,
 
 /// An error in the text of a template.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    pub kind: FaultKind,
+pub struct DecodeError {
+    pub kind: DecodeErrorKind,
     pub span: Span,
     pub message: String,
     pub help: Option<String>,
@@ -23,7 +23,7 @@ pub struct Fault {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FaultKind {
+pub enum DecodeErrorKind {
     Syntax,
     DuplicateKey,
     /// An unknown key that is similar to a known one.
@@ -74,11 +74,12 @@ const LINT_KEYS: &[&str] = &["allow"];
 const SECRET_KEYS: &[&str] = &["file", "env"];
 
 /// Parses a template. The node is the JSON document, for validation by the JSON Schema.
-pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
+pub fn parse(source: &SourceText) -> (Template, Node, Vec<DecodeError>) {
     let (node, syntax) = json::read(source.text());
-    let mut faults = Faults { list: encoding_fault(source).into_iter().collect(), ..Faults::default() };
-    let syntax = syntax.into_iter().map(|fault| Fault {
-        kind: FaultKind::Syntax,
+    let mut faults =
+        DecodeErrors { list: encoding_fault(source).into_iter().collect(), ..DecodeErrors::default() };
+    let syntax = syntax.into_iter().map(|fault| DecodeError {
+        kind: DecodeErrorKind::Syntax,
         span: fault.span,
         message: fault.message,
         help: fault.help.map(str::to_owned),
@@ -90,7 +91,7 @@ pub fn parse(source: &SourceText) -> (Template, Node, Vec<Fault>) {
     (template, node, faults.list)
 }
 
-fn encoding_fault(source: &SourceText) -> Option<Fault> {
+fn encoding_fault(source: &SourceText) -> Option<DecodeError> {
     let (at, message) = match source.encoding() {
         Encoding::Utf8 => return None,
         Encoding::Utf16 => (0, "the file is UTF-16, but JSON must be UTF-8"),
@@ -101,20 +102,27 @@ fn encoding_fault(source: &SourceText) -> Option<Fault> {
     let fix = (source.encoding() == Encoding::Utf16)
         .then(|| Fix::safe("save it as UTF-8", Change::Replace(span, String::new())));
     let help = Some("save it as UTF-8".to_owned());
-    Some(Fault { kind: FaultKind::Syntax, span, message: message.to_owned(), help, related: Vec::new(), fix })
+    Some(DecodeError {
+        kind: DecodeErrorKind::Syntax,
+        span,
+        message: message.to_owned(),
+        help,
+        related: Vec::new(),
+        fix,
+    })
 }
 
 /// Collects errors, up to a limit per kind, so that many errors of one kind do not hide others.
 #[derive(Default)]
-struct Faults {
-    list: Vec<Fault>,
-    counts: HashMap<FaultKind, usize>,
+struct DecodeErrors {
+    list: Vec<DecodeError>,
+    counts: HashMap<DecodeErrorKind, usize>,
 }
 
 const MAX_FAULTS: usize = 1000;
 
-impl Faults {
-    fn push(&mut self, fault: Fault) {
+impl DecodeErrors {
+    fn push(&mut self, fault: DecodeError) {
         let count = self.counts.entry(fault.kind).or_default();
         *count += 1;
         if *count <= MAX_FAULTS {
@@ -122,12 +130,12 @@ impl Faults {
         }
     }
 
-    fn is_full(&self, kind: FaultKind) -> bool {
+    fn is_full(&self, kind: DecodeErrorKind) -> bool {
         self.counts.get(&kind).is_some_and(|count| *count >= MAX_FAULTS)
     }
 }
 
-fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
+fn template(node: &Node, faults: &mut DecodeErrors) -> Option<Template> {
     let mut fields = Fields::of(node, TOP_KEYS, "the template", faults)?;
     Some(Template {
         span: node.span,
@@ -162,7 +170,7 @@ fn template(node: &Node, faults: &mut Faults) -> Option<Template> {
 }
 
 /// `"$lint": {"allow": {"rule-name": "reason"}}`
-fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
+fn allowances(node: &Node, faults: &mut DecodeErrors) -> Option<Vec<Allowance>> {
     let mut fields = Fields::of(node, LINT_KEYS, "the linter settings", faults)?;
     fields.get("allow", |node, faults| {
         let Value::Object(members) = &node.value else {
@@ -183,7 +191,7 @@ fn allowances(node: &Node, faults: &mut Faults) -> Option<Vec<Allowance>> {
     })
 }
 
-fn layout_entry(node: &Node, faults: &mut Faults) -> Option<LayoutEntry> {
+fn layout_entry(node: &Node, faults: &mut DecodeErrors) -> Option<LayoutEntry> {
     let mut fields = Fields::of(node, LAYOUT_KEYS, "a partition", faults)?;
     Some(LayoutEntry {
         size: fields.get("size", size),
@@ -192,7 +200,7 @@ fn layout_entry(node: &Node, faults: &mut Faults) -> Option<LayoutEntry> {
     })
 }
 
-fn filesystem_entry(node: &Node, faults: &mut Faults) -> Option<FilesystemEntry> {
+fn filesystem_entry(node: &Node, faults: &mut DecodeErrors) -> Option<FilesystemEntry> {
     let mut fields = Fields::of(node, FILESYSTEM_KEYS, "a filesystem", faults)?;
     Some(FilesystemEntry {
         kind: fields.get("type", name),
@@ -204,7 +212,7 @@ fn filesystem_entry(node: &Node, faults: &mut Faults) -> Option<FilesystemEntry>
     })
 }
 
-fn encryption(node: &Node, faults: &mut Faults) -> Option<Encryption> {
+fn encryption(node: &Node, faults: &mut DecodeErrors) -> Option<Encryption> {
     let mut fields = Fields::of(node, ENCRYPTION_KEYS, "encryption settings", faults)?;
     Some(Encryption {
         span: node.span,
@@ -213,7 +221,7 @@ fn encryption(node: &Node, faults: &mut Faults) -> Option<Encryption> {
     })
 }
 
-fn mount_entry(node: &Node, faults: &mut Faults) -> Option<MountEntry> {
+fn mount_entry(node: &Node, faults: &mut DecodeErrors) -> Option<MountEntry> {
     let mut fields = Fields::of(node, MOUNT_KEYS, "a mount point", faults)?;
     Some(MountEntry {
         mount: fields.get("mount", text),
@@ -223,8 +231,8 @@ fn mount_entry(node: &Node, faults: &mut Faults) -> Option<MountEntry> {
     })
 }
 
-fn place(node: &Node, mut fields: Fields) -> Place {
-    Place {
+fn place(node: &Node, mut fields: Fields) -> PartitionRef {
+    PartitionRef {
         span: node.span,
         disk: fields.get("disk", text),
         partition: fields.get("partition", partition_number),
@@ -232,7 +240,7 @@ fn place(node: &Node, mut fields: Fields) -> Place {
     }
 }
 
-fn user(node: &Node, faults: &mut Faults) -> Option<User> {
+fn user(node: &Node, faults: &mut DecodeErrors) -> Option<User> {
     let mut fields = Fields::of(node, USER_KEYS, "a user", faults)?;
     Some(User {
         span: node.span,
@@ -246,7 +254,7 @@ fn user(node: &Node, faults: &mut Faults) -> Option<User> {
     })
 }
 
-fn static_ip(node: &Node, faults: &mut Faults) -> Option<StaticIp> {
+fn static_ip(node: &Node, faults: &mut DecodeErrors) -> Option<StaticIp> {
     let mut fields = Fields::of(node, STATIC_IP_KEYS, "a static address", faults)?;
     Some(StaticIp {
         span: node.span,
@@ -263,11 +271,16 @@ fn static_ip(node: &Node, faults: &mut Faults) -> Option<StaticIp> {
 struct Fields<'n, 'f> {
     known: Vec<(&'static str, &'n Node)>,
     present: Vec<Spanned<String>>,
-    faults: &'f mut Faults,
+    faults: &'f mut DecodeErrors,
 }
 
 impl<'n, 'f> Fields<'n, 'f> {
-    fn of(node: &'n Node, keys: &'static [&'static str], what: &str, faults: &'f mut Faults) -> Option<Self> {
+    fn of(
+        node: &'n Node,
+        keys: &'static [&'static str],
+        what: &str,
+        faults: &'f mut DecodeErrors,
+    ) -> Option<Self> {
         let Value::Object(members) = &node.value else {
             wrong_type(node, faults, &format!("{what}: an object, {{ … }}"));
             return None;
@@ -288,14 +301,15 @@ impl<'n, 'f> Fields<'n, 'f> {
                 // This may not be a key, but a value without quotes.
                 None if member.value.value == Value::Broken => {}
                 // Finding similar names takes time, so stop when the limit is reached.
-                None if faults.is_full(FaultKind::UnknownKey) || faults.is_full(FaultKind::MisspeltKey) => {}
+                None if faults.is_full(DecodeErrorKind::UnknownKey)
+                    || faults.is_full(DecodeErrorKind::MisspeltKey) => {}
                 None => faults.push(unknown_key(member, members, keys, what)),
             }
         }
         Some(Fields { known, present, faults })
     }
 
-    fn get<T>(&mut self, key: &str, read: impl FnOnce(&Node, &mut Faults) -> Option<T>) -> Option<T> {
+    fn get<T>(&mut self, key: &str, read: impl FnOnce(&Node, &mut DecodeErrors) -> Option<T>) -> Option<T> {
         let (_, node) = self.known.iter().find(|(name, _)| *name == key)?;
         match node.value {
             // The error is already reported.
@@ -305,12 +319,12 @@ impl<'n, 'f> Fields<'n, 'f> {
     }
 }
 
-fn duplicate_key(earlier: &Member, member: &Member) -> Fault {
+fn duplicate_key(earlier: &Member, member: &Member) -> DecodeError {
     let same = earlier.value.to_plain() == member.value.to_plain();
     // If the values differ, removing one could change the meaning.
     let fix = if same { Fix::safe } else { Fix::unsafe_ };
-    Fault {
-        kind: FaultKind::DuplicateKey,
+    DecodeError {
+        kind: DecodeErrorKind::DuplicateKey,
         span: member.key_span,
         message: format!("duplicate key `{}`", member.key),
         help: Some("remove one of them; ister.py silently uses the last one".into()),
@@ -322,7 +336,7 @@ fn duplicate_key(earlier: &Member, member: &Member) -> Fault {
 /// Names from an outdated document, and the actual keys.
 const OLD_NAMES: &[(&str, &str)] = &[("PreSetupShell", "PreInstallShell")];
 
-fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what: &str) -> Fault {
+fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what: &str) -> DecodeError {
     let Member { key, key_span, .. } = member;
     let old = OLD_NAMES.iter().find(|(old, new)| old == key && keys.contains(new)).map(|(_, new)| *new);
     let meant = old.or_else(|| nearest(key, keys));
@@ -337,8 +351,8 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
         }
     };
     let free = |name: &&str| !siblings.iter().any(|other| other.key == **name);
-    Fault {
-        kind: if meant.is_some() { FaultKind::MisspeltKey } else { FaultKind::UnknownKey },
+    DecodeError {
+        kind: if meant.is_some() { DecodeErrorKind::MisspeltKey } else { DecodeErrorKind::UnknownKey },
         span: *key_span,
         message: match old {
             // Do not print the key, because it may be the secret itself.

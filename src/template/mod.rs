@@ -1,6 +1,6 @@
 //! Templates: JSON text with spans, and the typed model.
 //!
-//! Parsing does not stop at the first error: [`parse`] always returns a [`Template`] and all [`Fault`]s. This module
+//! Parsing does not stop at the first error: [`parse`] always returns a [`Template`] and all [`DecodeError`]s. This module
 //! does not check whether a template makes sense, which is the task of `lint`. It does not access files, the
 //! environment or the clock.
 
@@ -24,8 +24,8 @@ pub use boot::{
     BootMethod, ESP_AS_BOOT, ESP_OF_GRUB, ESP_OF_KERNEL_INSTALL, Loader, boot_method,
     features_unreadable_by_grub,
 };
+pub use decode::{DecodeError, DecodeErrorKind, nearest, parse};
 pub(crate) use decode::{FILESYSTEM_KEYS, LAYOUT_KEYS, MOUNT_KEYS, TOP_KEYS, USER_KEYS};
-pub use decode::{Fault, FaultKind, nearest, parse};
 pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
 pub use format::format as format_json;
 pub use json::read as read_json;

@@ -173,7 +173,7 @@ pub struct Template {
 
 /// The disk and partition that an entry refers to.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct PartitionRef {
     /// The whole object of the entry.
     pub span: Span,
     pub disk: Option<Spanned<String>>,
@@ -182,7 +182,7 @@ pub struct Place {
     pub present: Vec<Spanned<String>>,
 }
 
-impl Place {
+impl PartitionRef {
     /// Disk and partition number, if the entry has both.
     pub fn key(&self) -> Option<(&str, u32)> {
         Some((self.disk.as_ref()?.as_str(), self.partition.as_ref()?.value))
@@ -196,14 +196,14 @@ impl Place {
 
 #[derive(Clone, Debug)]
 pub struct LayoutEntry {
-    pub place: Place,
+    pub place: PartitionRef,
     pub size: Option<Spanned<Result<Size, SizeError>>>,
     pub kind: Option<Spanned<Named<PartitionType>>>,
 }
 
 #[derive(Clone, Debug)]
 pub struct FilesystemEntry {
-    pub place: Place,
+    pub place: PartitionRef,
     pub kind: Option<Spanned<Named<FilesystemType>>>,
     pub label: Option<Spanned<String>>,
     pub options: Option<Spanned<String>>,
@@ -221,7 +221,7 @@ pub struct Encryption {
 
 #[derive(Clone, Debug)]
 pub struct MountEntry {
-    pub place: Place,
+    pub place: PartitionRef,
     pub mount: Option<Spanned<String>>,
     pub force_unit: Option<Spanned<bool>>,
     /// The mapping to mount; its passphrase is in FilesystemTypes.
@@ -303,7 +303,7 @@ impl Template {
     }
 
     /// The places of all entries of the partition sections, starting with the layout.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
+    pub fn places(&self) -> impl Iterator<Item = &PartitionRef> {
         let layout = self.layout().iter().map(|e| &e.place);
         let filesystems = self.filesystems().iter().map(|e| &e.place);
         let mounts = self.mounts().iter().map(|e| &e.place);

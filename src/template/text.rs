@@ -161,8 +161,8 @@ fn starts_character(byte: u8) -> bool {
 /// Decodes UTF-16. It is detected by a byte order mark, or by a zero in every other byte at the beginning, where JSON
 /// has ASCII characters. Source: RFC 4627, section 3.
 fn utf16(bytes: &[u8]) -> Option<String> {
-    type Unit = fn([u8; 2]) -> u16;
-    let (rest, unit): (&[u8], Unit) = match bytes {
+    type CodeUnit = fn([u8; 2]) -> u16;
+    let (rest, unit): (&[u8], CodeUnit) = match bytes {
         [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
         [1..=0x7f, 0, 1..=0x7f, 0, ..] => (bytes, u16::from_le_bytes),

@@ -2,11 +2,11 @@
 
 use super::boot_path::{BootPaths, FileAt};
 use super::system::System;
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::image::format::ImageFormat;
 use crate::plan;
 use crate::plan::layout::SectorSize;
-use crate::plan::layout::gpt::{Entry, Header, HeaderError, MbrError};
+use crate::plan::layout::gpt::{GptEntry, GptHeader, HeaderError, MbrError};
 use crate::plan::layout::mbr::Mbr;
 use crate::template::Bytes;
 
@@ -94,10 +94,10 @@ impl Facts {
 
 /// One copy of the GPT.
 pub struct TableCopy {
-    pub header: Result<Header, HeaderError>,
+    pub header: Result<GptHeader, HeaderError>,
     /// CRC32 computed from the entry array; `None` if it could not be read.
     pub array_crc: Option<u32>,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<GptEntry>,
 }
 
 pub struct TableFacts {
@@ -117,7 +117,7 @@ pub struct TableFacts {
 
 impl TableFacts {
     /// The copy to use: the primary one, or the backup if only that is intact.
-    pub fn valid(&self) -> Option<(&Header, &[Entry])> {
+    pub fn valid(&self) -> Option<(&GptHeader, &[GptEntry])> {
         [&self.primary, &self.backup].into_iter().find_map(|copy| {
             let header = copy.header.as_ref().ok()?;
             (copy.array_crc == Some(header.entries_crc)).then_some((header, copy.entries.as_slice()))
@@ -138,14 +138,14 @@ pub enum Fsck {
 pub struct PartitionFacts {
     /// The partition table entry. For an MBR it has a type GUID, but no unique GUID. Number 0 is a filesystem that
     /// fills the disk.
-    pub entry: Entry,
+    pub entry: GptEntry,
     /// The value for PARTUUID=; `None` without a partition table.
     pub partuuid: Option<String>,
     /// Offset in the disk, in bytes.
     pub offset: u64,
     pub size: Bytes,
     /// The content of the partition, inside LUKS if that was unlocked.
-    pub kind: Option<Kind>,
+    pub kind: Option<VolumeKind>,
     /// The LUKS volume around the content.
     pub luks: Option<LuksFacts>,
     pub uuid: Option<String>,

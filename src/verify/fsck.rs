@@ -1,7 +1,7 @@
 //! Runs the fsck program of each filesystem type, read-only.
 
 use super::facts::Fsck;
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::host::{Failure, Invocation, Jail, RunError, inherited_name, run_jailed};
 use std::fs::File;
 
@@ -9,15 +9,17 @@ use std::fs::File;
 const KILLED: i32 = 9;
 
 /// Checks a filesystem that fills the file. If the program supports it, the filesystem may also start at `offset` bytes.
-pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure> {
+pub(super) fn fsck(kind: VolumeKind, file: &File, offset: u64) -> Result<Fsck, Failure> {
     let path = inherited_name(file);
     let invocation = match kind {
         // `?offset=` is the syntax of libext2fs for an offset in a file.
-        Kind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),
-        Kind::Vfat => Invocation::new("fsck.fat").args(["-n", &path]),
-        Kind::Xfs => Invocation::new("xfs_repair").args(["-n", "-f", &path]),
-        Kind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
-        Kind::Swap | Kind::Luks | Kind::Packed(_) | Kind::Other(_) => return Ok(Fsck::None),
+        VolumeKind::Ext => Invocation::new("e2fsck").args(["-f", "-n", &format!("{path}?offset={offset}")]),
+        VolumeKind::Vfat => Invocation::new("fsck.fat").args(["-n", &path]),
+        VolumeKind::Xfs => Invocation::new("xfs_repair").args(["-n", "-f", &path]),
+        VolumeKind::Btrfs => Invocation::new("btrfs").args(["check", "--readonly", "--force", &path]),
+        VolumeKind::Swap | VolumeKind::Luks | VolumeKind::Packed(_) | VolumeKind::Other(_) => {
+            return Ok(Fsck::None);
+        }
     };
     match run_jailed(&invocation.inheriting(file)?, Jail::Nothing) {
         Ok(finished) => {
@@ -38,6 +40,6 @@ pub(super) fn fsck(kind: Kind, file: &File, offset: u64) -> Result<Fsck, Failure
 }
 
 /// Whether the fsck program can check a filesystem at an offset in a file.
-pub(super) fn supports_offset(kind: Kind) -> bool {
-    kind == Kind::Ext
+pub(super) fn supports_offset(kind: VolumeKind) -> bool {
+    kind == VolumeKind::Ext
 }

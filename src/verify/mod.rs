@@ -20,5 +20,5 @@ mod system;
 pub use examine::{Examination, examine, read_table, table_of};
 pub use facts::{Facts, PartitionFacts, Scheme, TableFacts};
 pub use medium::{MediumFacts, examine_medium};
-pub use rule::{Check, Finding, Findings, Place, Rule};
+pub use rule::{Check, Finding, Findings, Location, Rule};
 pub use rules::{RULES, judge, judge_medium, names, rule};

@@ -4,7 +4,7 @@
 use super::examine::unreadable;
 use super::system::System;
 use crate::content::RPM_DATABASES;
-use crate::content::swupd::hash::{Attributes, Kind, ObjectHash, object_hash};
+use crate::content::swupd::hash::{Attributes, ObjectHash, ObjectKind, object_hash};
 use crate::content::swupd::manifest::Bundle;
 use crate::disk::{Body, Node, ReadError, Window, read_file};
 use crate::host::{Context, Failure, Invocation, Jail, run_jailed};
@@ -151,7 +151,7 @@ impl PackageFiles {
             for name in system.list(&directory).into_iter().filter(is_bundle) {
                 let Some(bytes) = bytes(&format!("{directory}/{name}"), MOST)? else { continue };
                 let Ok(bundle) = Bundle::parse(bytes) else { continue };
-                for line in bundle.files.iter().filter(|line| line.kind == Kind::File) {
+                for line in bundle.files.iter().filter(|line| line.kind == ObjectKind::File) {
                     let path = String::from_utf8_lossy(bundle.path(line)).into_owned();
                     self.insert(path, Expected::Object(line.hash));
                 }
@@ -181,7 +181,7 @@ fn matches(expected: &Expected, node: &Node, bytes: &[u8]) -> Option<(bool, &'st
         Expected::Object(_) if !node.attributes.is_empty() => None,
         Expected::Object(hash) => {
             let attributes = Attributes {
-                kind: Kind::File,
+                kind: ObjectKind::File,
                 mode: node.mode & 0o7777,
                 uid: node.uid,
                 gid: node.gid,

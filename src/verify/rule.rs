@@ -38,26 +38,26 @@ pub enum Check {
 /// A location in an image; empty for the image as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Place {
+pub struct Location {
     pub partition: Option<u32>,
     /// Absolute path in the running system.
     pub path: Option<String>,
 }
 
-pub type Finding = crate::finding::Finding<Place>;
-pub type Findings = crate::finding::Findings<Place>;
+pub type Finding = crate::finding::Finding<Location>;
+pub type Findings = crate::finding::Findings<Location>;
 
 /// A damaged filesystem can have thousands of findings of one rule.
 pub(super) const MAX_OF_RULE: usize = 50;
 
 impl Findings {
     /// Adds a finding about the image as a whole; a partition or a path can be added.
-    pub fn report(&mut self, message: impl Into<String>) -> Added<'_, Place> {
-        self.add(Place::default(), message)
+    pub fn report(&mut self, message: impl Into<String>) -> Added<'_, Location> {
+        self.add(Location::default(), message)
     }
 }
 
-impl Added<'_, Place> {
+impl Added<'_, Location> {
     pub fn partition(self, number: u32) -> Self {
         self.0.place.partition = Some(number);
         self

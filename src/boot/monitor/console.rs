@@ -33,7 +33,7 @@ impl BootMonitor {
             let text = self.fragment.clone();
             self.prompt(at, &text);
             self.complete(at, inserted);
-        } else if Line::of(line).origin != Origin::Plain {
+        } else if ConsoleLine::of(line).origin != Origin::Plain {
             self.complete(at, line);
         } else if self.fragment.is_empty() {
             self.finished += 1;
@@ -43,8 +43,8 @@ impl BootMonitor {
             let joined = std::mem::take(&mut self.fragment) + line;
             self.not_a_prompt(at, &joined);
             self.complete(at, line);
-            if Line::of(&joined).origin == Origin::Plain {
-                self.apply_line(at, &Line { origin: Origin::Plain, text: joined });
+            if ConsoleLine::of(&joined).origin == Origin::Plain {
+                self.apply_line(at, &ConsoleLine { origin: Origin::Plain, text: joined });
             }
         }
         self.heard_kernel |= self.stamped || self.facts.version.is_some() || self.stage() >= Stage::Initramfs;
@@ -61,14 +61,14 @@ impl BootMonitor {
             self.evidence.push(line.to_owned());
         }
         let was_stalled = self.stalled;
-        let moves = self.apply_line(at, &Line::of(line));
+        let moves = self.apply_line(at, &ConsoleLine::of(line));
         if moves && self.stalled == was_stalled {
             self.moves(at);
         }
     }
 
     /// Applies the patterns to a completed line. Returns whether the line is progress.
-    pub(super) fn apply_line(&mut self, at: Duration, line: &Line) -> bool {
+    pub(super) fn apply_line(&mut self, at: Duration, line: &ConsoleLine) -> bool {
         self.stamped |= line.origin == Origin::Kernel;
         let mut moves = true;
         for pattern in patterns::of_line(&line.text) {
@@ -199,7 +199,7 @@ impl BootMonitor {
         let open = match inserted {
             // Other output begins in the middle of the line.
             Some(place) => format!("{}{}", self.fragment, &text[..place]),
-            None if Line::of(&text).origin != Origin::Plain => self.fragment.clone(),
+            None if ConsoleLine::of(&text).origin != Origin::Plain => self.fragment.clone(),
             None => format!("{}{text}", self.fragment),
         };
         // The same text in another line is another prompt.
@@ -238,7 +238,7 @@ impl BootMonitor {
         // Boot code prints messages without a line end.
         if self.stage() <= Stage::Kernel {
             let text = text.trim_end().to_owned();
-            self.apply_line(at, &Line { origin: Origin::Plain, text });
+            self.apply_line(at, &ConsoleLine { origin: Origin::Plain, text });
         }
         self.apply_prompt(at, &text);
     }

@@ -6,13 +6,13 @@ use super::*;
 impl BootMonitor {
     /// Whether Enter or a name was typed at a prompt.
     pub(super) fn is_answering(&self) -> bool {
-        matches!(&self.state, State::Prompt(prompt) if prompt.step != Step::Dwelling)
+        matches!(&self.state, State::Prompt(prompt) if prompt.step != PromptStep::Dwelling)
     }
 
     /// Evaluates the text at the end of the output, where a program may wait for input.
     pub(super) fn prompt(&mut self, at: Duration, text: &str) {
         if let State::Prompt(prompt) = &self.state
-            && prompt.step != Step::Dwelling
+            && prompt.step != PromptStep::Dwelling
             && is_password_prompt(text)
         {
             let line = prompt.line.clone();
@@ -99,17 +99,17 @@ impl BootMonitor {
             line: text.to_owned(),
             reached,
             since: at,
-            step: Step::Dwelling,
+            step: PromptStep::Dwelling,
         });
         let is_new = self.asked_at.as_ref().is_none_or(|(before, finished)| {
             *finished < self.finished || before != text || self.witnessed == Witnessed::Screen
         });
         match prompt.step {
-            Step::Dwelling => prompt.line = text.to_owned(),
-            Step::Entered { .. } if !is_new => {}
+            PromptStep::Dwelling => prompt.line = text.to_owned(),
+            PromptStep::Entered { .. } if !is_new => {}
             // Repeated automatic logins are not a response.
-            Step::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
-            Step::Entered { .. } => {
+            PromptStep::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
+            PromptStep::Entered { .. } => {
                 prompt.line = text.to_owned();
                 self.probed = Probed::Prompt;
                 if prompt.reached.is_some() || self.limits.probe == Probe::Prompt {
@@ -118,12 +118,12 @@ impl BootMonitor {
                 }
                 self.actions.push(Action::Type(UNKNOWN_USER));
                 self.asked_at = Some((text.to_owned(), self.finished));
-                prompt.step = Step::Named { at, back: None };
+                prompt.step = PromptStep::Named { at, back: None };
             }
-            Step::Named { at: since, back: None } if is_new => {
-                prompt.step = Step::Named { at: since, back: Some(at) };
+            PromptStep::Named { at: since, back: None } if is_new => {
+                prompt.step = PromptStep::Named { at: since, back: Some(at) };
             }
-            Step::Named { .. } => {}
+            PromptStep::Named { .. } => {}
         }
         self.state = State::Prompt(prompt);
     }
@@ -138,7 +138,7 @@ impl BootMonitor {
     pub(super) fn not_a_prompt(&mut self, at: Duration, text: &str) {
         let State::Prompt(prompt) = &self.state else { return };
         let goes_on = prompt.reached.is_none()
-            && matches!(prompt.step, Step::Dwelling)
+            && matches!(prompt.step, PromptStep::Dwelling)
             && text.len() > prompt.line.trim_end().len()
             && text.starts_with(prompt.line.trim_end())
             && insertion(text).is_none()
@@ -174,14 +174,14 @@ impl BootMonitor {
     /// Advances the test of a prompt with time.
     pub(super) fn step(&mut self, now: Duration, mut prompt: Prompt) {
         match prompt.step {
-            Step::Dwelling if now >= prompt.since + self.limits.dwell.max(ANSWER_STANDS) => {
+            PromptStep::Dwelling if now >= prompt.since + self.limits.dwell.max(ANSWER_STANDS) => {
                 self.actions.push(Action::Enter);
                 self.asked_at = Some((prompt.line.clone(), self.finished));
-                prompt.step = Step::Entered { at: now, again: false };
+                prompt.step = PromptStep::Entered { at: now, again: false };
                 self.state = State::Prompt(prompt);
             }
             // A shell responds with its prompt, which may have any text. An echo alone is not a response.
-            Step::Entered { .. }
+            PromptStep::Entered { .. }
                 if let Some(class) = prompt.reached
                     && !self.open.trim().is_empty()
                     && self.asked_at.as_ref().is_some_and(|(_, finished)| *finished < self.finished)
@@ -190,12 +190,12 @@ impl BootMonitor {
                 self.succeed(class, Probed::Prompt, prompt.line);
             }
             // The getty may have been slow, or the key may have been lost.
-            Step::Entered { at, again: false } if now >= at + ANSWER => {
+            PromptStep::Entered { at, again: false } if now >= at + ANSWER => {
                 self.actions.push(Action::Enter);
-                prompt.step = Step::Entered { at: now, again: true };
+                prompt.step = PromptStep::Entered { at: now, again: true };
                 self.state = State::Prompt(prompt);
             }
-            Step::Entered { at, .. } if now >= at + ANSWER => {
+            PromptStep::Entered { at, .. } if now >= at + ANSWER => {
                 self.probed = Probed::Silent;
                 self.unanswered = true;
                 if prompt.reached == Some(Class::WindowsConsole) {
@@ -213,7 +213,7 @@ impl BootMonitor {
                     self.state = State::Ended(Class::GettyCrashed);
                 }
             }
-            Step::Named { at, back }
+            PromptStep::Named { at, back }
                 if now >= at + PASSWORD || back.is_some_and(|back| now >= back + BEHIND) =>
             {
                 self.state = State::Booting;

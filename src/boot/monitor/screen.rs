@@ -33,7 +33,7 @@ impl BootMonitor {
             self.moved = at;
         }
         for line in lines.iter().filter(is_new) {
-            let origin = Line::of(line).origin;
+            let origin = ConsoleLine::of(line).origin;
             let stage = self.stage();
             let was_booting = matches!(self.state, State::Booting);
             self.complete(at, line);
@@ -53,7 +53,7 @@ impl BootMonitor {
         };
         let last = lines.iter().rev().find(|line| !line.is_empty()).map(text).unwrap_or_default();
         if let State::Prompt(prompt) = &self.state
-            && prompt.step != Step::Dwelling
+            && prompt.step != PromptStep::Dwelling
             && is_password_prompt(&last)
         {
             let line = prompt.line.clone();

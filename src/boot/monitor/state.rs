@@ -9,11 +9,11 @@ pub(super) struct Prompt {
     /// For a console without a getty: its class.
     pub(super) reached: Option<Class>,
     pub(super) since: Duration,
-    pub(super) step: Step,
+    pub(super) step: PromptStep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum PromptStep {
     Dwelling,
     /// Enter was pressed.
     Entered {

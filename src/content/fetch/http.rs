@@ -63,7 +63,7 @@ pub(super) struct Answer {
 
 /// Why a request failed, classified by how the caller reacts.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum HttpError {
     /// The server is unreachable or its certificate is not trusted.
     Unreachable(String),
     Status(u16, String),
@@ -73,16 +73,16 @@ pub(super) enum Fault {
     Broken(String),
 }
 
-impl Fault {
+impl HttpError {
     pub(super) fn told_of(self, url: &Url) -> FetchError {
         let failed =
             |why: String| Failure::new(format!("could not fetch `{}`", shown(url.as_str()))).detail(why);
         match self {
-            Fault::Status(404 | 410, why) => FetchError::Missing(failed(why)),
-            Fault::Unreachable(why) => {
+            HttpError::Status(404 | 410, why) => FetchError::Missing(failed(why)),
+            HttpError::Unreachable(why) => {
                 FetchError::Failed(failed(why).help("check the address, the network and the proxy"))
             }
-            Fault::Status(_, why) | Fault::Refused(why) | Fault::Broken(why) => {
+            HttpError::Status(_, why) | HttpError::Refused(why) | HttpError::Broken(why) => {
                 FetchError::Failed(failed(why))
             }
         }
@@ -144,7 +144,7 @@ impl Http {
     }
 
     /// Requests a URL, starting at byte `from`. Redirects are followed, except from https to http.
-    pub(super) fn get(&self, url: &Url, from: u64) -> Result<Answer, Fault> {
+    pub(super) fn get(&self, url: &Url, from: u64) -> Result<Answer, HttpError> {
         let mut url = url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let through = |why: String| match self.proxy_for(&url) {
@@ -158,25 +158,25 @@ impl Http {
                 | Error::Tls(_)
                 | Error::Rustls(_)
                 | Error::BadUri(_)
-                | Error::InvalidProxyUrl => Fault::Unreachable(through(error.to_string())),
+                | Error::InvalidProxyUrl => HttpError::Unreachable(through(error.to_string())),
                 Error::Io(ref cause) if is_unreachable(cause) => {
-                    Fault::Unreachable(through(cause.to_string()))
+                    HttpError::Unreachable(through(cause.to_string()))
                 }
-                error => Fault::Broken(through(error.to_string())),
+                error => HttpError::Broken(through(error.to_string())),
             })?;
             let status = response.status();
             if status.is_redirection() {
-                url = redirected(&url, &response).map_err(Fault::Refused)?;
+                url = redirected(&url, &response).map_err(HttpError::Refused)?;
                 continue;
             }
             if !status.is_success() {
-                return Err(Fault::Status(status.as_u16(), format!("the server returned {status}")));
+                return Err(HttpError::Status(status.as_u16(), format!("the server returned {status}")));
             }
             let header = |name: &str| response.headers().get(name).and_then(|text| text.to_str().ok());
             if let Some(encoding) =
                 header("content-encoding").filter(|text| !text.eq_ignore_ascii_case("identity"))
             {
-                return Err(Fault::Refused(format!(
+                return Err(HttpError::Refused(format!(
                     "the server sent an unsupported Content-Encoding `{encoding}`"
                 )));
             }
@@ -185,7 +185,7 @@ impl Http {
             let start = header("content-range")
                 .and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
             if status.as_u16() == 206 && start != Some(from) {
-                return Err(Fault::Refused(format!(
+                return Err(HttpError::Refused(format!(
                     "the server sent a different range than the one from byte {from}"
                 )));
             }
@@ -195,7 +195,7 @@ impl Http {
                 body: Box::new(response.into_body().into_reader()),
             });
         }
-        Err(Fault::Refused(format!("more than {MOST_REDIRECTS} redirects")))
+        Err(HttpError::Refused(format!("more than {MOST_REDIRECTS} redirects")))
     }
 
     fn ask(&self, url: &Url, from: u64) -> Result<Response<Body>, Error> {

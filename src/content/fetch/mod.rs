@@ -11,7 +11,7 @@ pub use stream::{Download, Retries};
 
 use crate::host::Failure;
 use crate::template::display_url as shown;
-use http::Fault;
+use http::HttpError;
 use std::io::Read;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -114,10 +114,10 @@ fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
     let name = shown(url.as_str());
     let answer = http.get(url, 0).map_err(|fault| {
         let again = match &fault {
-            Fault::Unreachable(_) | Fault::Broken(_) => Again::Worthwhile,
+            HttpError::Unreachable(_) | HttpError::Broken(_) => Again::Worthwhile,
             // Too many requests, or a server error.
-            Fault::Status(429 | 500.., _) => Again::Worthwhile,
-            Fault::Status(..) | Fault::Refused(_) => Again::No,
+            HttpError::Status(429 | 500.., _) => Again::Worthwhile,
+            HttpError::Status(..) | HttpError::Refused(_) => Again::No,
         };
         (fault.told_of(url), again)
     })?;
@@ -125,7 +125,7 @@ fn attempt(http: &Http, url: &Url) -> Result<Vec<u8>, (FetchError, Again)> {
     match answer.body.take(LARGEST + 1).read_to_end(&mut bytes) {
         Ok(_) if bytes.len() as u64 > LARGEST => Err((FetchError::Failed(too_large(&name)), Again::No)),
         Ok(_) => Ok(bytes),
-        Err(error) => Err((Fault::Broken(error.to_string()).told_of(url), Again::Worthwhile)),
+        Err(error) => Err((HttpError::Broken(error.to_string()).told_of(url), Again::Worthwhile)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Downloads a file of any size as a stream that resumes after a disconnect.
 
-use super::http::{Fault, Http};
+use super::http::{Http, HttpError};
 use super::{FetchError, shown};
 use crate::host::Failure;
 use rustix::fs::OFlags;
@@ -81,10 +81,10 @@ impl Download {
             };
             // Not retried, as in swupd-client. Invalid ranges and wrong passwords are not retried either.
             let hopeless = match &fault {
-                Fault::Unreachable(_) | Fault::Refused(_) => true,
-                Fault::Status(status, _) => matches!(status, 400 | 401 | 403 | 404 | 407 | 410 | 416),
-                Fault::Broken(_) if std::mem::take(&mut self.may_be_stale) => continue,
-                Fault::Broken(_) => false,
+                HttpError::Unreachable(_) | HttpError::Refused(_) => true,
+                HttpError::Status(status, _) => matches!(status, 400 | 401 | 403 | 404 | 407 | 410 | 416),
+                HttpError::Broken(_) if std::mem::take(&mut self.may_be_stale) => continue,
+                HttpError::Broken(_) => false,
             };
             if hopeless || !self.may_try_again() {
                 self.failed = true;
@@ -106,7 +106,7 @@ impl Download {
         true
     }
 
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self) -> Result<(), HttpError> {
         if self.url.scheme() == "file" {
             return self.open_file();
         }
@@ -114,34 +114,34 @@ impl Download {
         let mut body = answer.body;
         let start = if answer.is_part { self.at } else { 0 };
         let end = |length: u64| {
-            let refused = || Fault::Refused(format!("the server announced {length} more bytes"));
+            let refused = || HttpError::Refused(format!("the server announced {length} more bytes"));
             start.checked_add(length).ok_or_else(refused)
         };
         self.end = answer.length.map(end).transpose()?;
         if start < self.at {
             // The server does not support ranges.
             let skipped = io::copy(&mut body.by_ref().take(self.at), &mut io::sink())
-                .map_err(|error| Fault::Broken(error.to_string()))?;
+                .map_err(|error| HttpError::Broken(error.to_string()))?;
             if skipped < self.at {
-                return Err(Fault::Broken("the file became shorter".into()));
+                return Err(HttpError::Broken("the file became shorter".into()));
             }
         }
         self.body = Some(body);
         Ok(())
     }
 
-    fn open_file(&mut self) -> Result<(), Fault> {
+    fn open_file(&mut self) -> Result<(), HttpError> {
         let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Fault::Status(404, error.to_string()),
-            _ => Fault::Broken(error.to_string()),
+            io::ErrorKind::NotFound => HttpError::Status(404, error.to_string()),
+            _ => HttpError::Broken(error.to_string()),
         };
-        let path = self.url.to_file_path().map_err(|()| Fault::Unreachable("not a local path".into()))?;
+        let path = self.url.to_file_path().map_err(|()| HttpError::Unreachable("not a local path".into()))?;
         // Non-blocking, because opening a FIFO could block.
         let flags = OFlags::NONBLOCK.bits() as i32;
         let mut file = File::options().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         if !metadata.is_file() {
-            return Err(Fault::Broken("not a regular file".into()));
+            return Err(HttpError::Broken("not a regular file".into()));
         }
         file.seek(SeekFrom::Start(self.at)).map_err(unreadable)?;
         self.end = Some(metadata.len());
@@ -163,7 +163,7 @@ impl Download {
         is_slow
     }
 
-    fn failure(&mut self, fault: Fault) -> io::Error {
+    fn failure(&mut self, fault: HttpError) -> io::Error {
         self.failed = true;
         io::Error::other(Failure::from(fault.told_of(&self.url)))
     }
@@ -185,7 +185,7 @@ impl Read for Download {
                     self.body = None;
                     return Ok(0);
                 }
-                Ok(0) => Fault::Broken(format!("the connection was closed after {} bytes", self.at)),
+                Ok(0) => HttpError::Broken(format!("the connection was closed after {} bytes", self.at)),
                 Ok(count) => {
                     self.at += count as u64;
                     self.bytes_since_attempt += count as u64;
@@ -199,7 +199,7 @@ impl Read for Download {
                             let why = format!(
                                 "repeatedly received less than {LEAST_RATE} bytes per second over {period} s"
                             );
-                            return Err(self.failure(Fault::Broken(why)));
+                            return Err(self.failure(HttpError::Broken(why)));
                         }
                         self.slow += 1;
                         log::debug!("{}: too slow, reconnecting", shown(self.url.as_str()));
@@ -208,7 +208,7 @@ impl Read for Download {
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Fault::Broken(error.to_string()),
+                Err(error) => HttpError::Broken(error.to_string()),
             };
             self.body = None;
             if !self.may_try_again() {

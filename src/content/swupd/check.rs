@@ -1,9 +1,9 @@
 //! Compares an installed tree with its manifests.
 
-use super::hash::{Kind, ObjectHash};
-use super::install::Target;
+use super::hash::{ObjectHash, ObjectKind};
+use super::install::TargetTree;
 use super::manifest::shown;
-use super::merge::Node;
+use super::merge::MergedNode;
 use super::parallel::parallel;
 use crate::host::{Context, Failure};
 use rustix::io::Errno;
@@ -18,13 +18,13 @@ pub struct Difference {
     pub path: String,
     /// `None` if no bundle lists the path.
     pub bundle: Option<String>,
-    pub what: What,
+    pub what: DifferenceKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum DifferenceKind {
     Missing,
     /// The path has different content or attributes.
     Changed {
@@ -37,12 +37,12 @@ pub enum What {
 
 /// Returns missing and changed nodes. `bundle` returns the bundle name of a node.
 pub(super) fn differences(
-    nodes: &[Node],
-    target: &Target,
-    bundle: impl Fn(&Node) -> String + Sync,
+    nodes: &[MergedNode],
+    target: &TargetTree,
+    bundle: impl Fn(&MergedNode) -> String + Sync,
 ) -> Result<Vec<Difference>, Failure> {
     const BATCH: usize = 256;
-    let batches: Vec<&[Node]> = nodes.chunks(BATCH).collect();
+    let batches: Vec<&[MergedNode]> = nodes.chunks(BATCH).collect();
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let found = parallel(batches.len(), cores, |index| -> Result<Vec<Difference>, Failure> {
         let mut found = Vec::new();
@@ -51,9 +51,9 @@ pub(super) fn differences(
                 .hash_of(node.path)
                 .context(|| format!("could not read `{}` in the tree", shown(node.path)))?;
             let what = match there {
-                None => What::Missing,
+                None => DifferenceKind::Missing,
                 Some((_, hash)) if hash == node.hash => continue,
-                Some((attributes, hash)) => What::Changed {
+                Some((attributes, hash)) => DifferenceKind::Changed {
                     expected: format!("{}, hash {}", of_kind(node.kind), node.hash),
                     found: match hash {
                         ObjectHash::NONE => "not a file, directory or link".to_owned(),
@@ -77,7 +77,11 @@ pub(super) fn differences(
 
 /// Returns entries below a directory of the tree that are in no manifest. The content of an unlisted directory is not
 /// reported.
-pub(super) fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<Difference>, Failure> {
+pub(super) fn extra(
+    nodes: &[MergedNode],
+    target: &TargetTree,
+    below: &str,
+) -> Result<Vec<Difference>, Failure> {
     let below = below.trim_matches('/');
     let is_outside = Path::new(below).components().any(|part| !matches!(part, Component::Normal(_)));
     let start = if below.is_empty() { Vec::new() } else { format!("/{below}").into_bytes() };
@@ -100,9 +104,11 @@ pub(super) fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<
         for name in names {
             let path = [&directory[..], b"/", &name].concat();
             match nodes.binary_search_by(|node| node.path.cmp(&path)) {
-                Ok(at) if nodes[at].kind == Kind::Directory => todo.push(path),
+                Ok(at) if nodes[at].kind == ObjectKind::Directory => todo.push(path),
                 Ok(_) => (),
-                Err(_) => found.push(Difference { path: shown(&path), bundle: None, what: What::Extra }),
+                Err(_) => {
+                    found.push(Difference { path: shown(&path), bundle: None, what: DifferenceKind::Extra })
+                }
             }
         }
     }
@@ -110,10 +116,10 @@ pub(super) fn extra(nodes: &[Node], target: &Target, below: &str) -> Result<Vec<
     Ok(found)
 }
 
-fn of_kind(kind: Kind) -> &'static str {
+fn of_kind(kind: ObjectKind) -> &'static str {
     match kind {
-        Kind::File => "a file",
-        Kind::Directory => "a directory",
-        Kind::Link => "a link",
+        ObjectKind::File => "a file",
+        ObjectKind::Directory => "a directory",
+        ObjectKind::Link => "a link",
     }
 }

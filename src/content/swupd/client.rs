@@ -2,7 +2,7 @@
 
 use super::closure::{Closure, ClosureError, closure};
 use super::compression::{Budget, decompressed};
-use super::hash::{Kind, ObjectHash};
+use super::hash::{ObjectHash, ObjectKind};
 use super::manifest::{Bundle, BundleLine, Release, decimal, shown};
 use super::object::{Member, ObjectError, each_member};
 use super::parallel::parallel;
@@ -313,7 +313,7 @@ impl Client<'_> {
                         Member::Object(object)
                             if member_name == expected.as_bytes()
                                 && found.is_none()
-                                && object.attributes.kind == Kind::File =>
+                                && object.attributes.kind == ObjectKind::File =>
                         {
                             found = Some(state.put(hash, &object, data));
                             Ok(())

@@ -10,11 +10,11 @@ use super::closure::Loaded;
 use super::compression::decompressed;
 use super::hash::ObjectHash;
 use super::manifest::{Bundle, shown};
-use super::merge::Node;
+use super::merge::MergedNode;
 use super::object::{Member, ObjectError, each_member, only_member};
 use super::parallel::parallel;
 use super::source::inner;
-use super::state::{Part, State};
+use super::state::{PartialDownload, State};
 use crate::content::fetch::Download;
 use crate::host::Failure;
 use crate::template::display_url;
@@ -46,7 +46,7 @@ pub(super) struct Fetched {
 }
 
 /// Objects that are still missing, each with a node that needs it.
-type Missing<'m> = Mutex<HashMap<ObjectHash, &'m Node<'m>>>;
+type Missing<'m> = Mutex<HashMap<ObjectHash, &'m MergedNode<'m>>>;
 
 /// State of the packs during one installation.
 struct Packs<'f, 'm> {
@@ -64,7 +64,7 @@ impl Client<'_> {
         &self,
         state: &State,
         bundles: &[Loaded],
-        nodes: &[Node],
+        nodes: &[MergedNode],
     ) -> Result<Fetched, Failure> {
         let started = Instant::now();
         let mut missing = HashMap::new();
@@ -109,7 +109,7 @@ impl Client<'_> {
         let used = parallel(wanted.len(), cores.clamp(2, MOST_PACKS), |index| {
             self.pack_once(&packs, wanted[index])
         })?;
-        let mut left: Vec<&Node> = lock(&packs.missing).values().copied().collect();
+        let mut left: Vec<&MergedNode> = lock(&packs.missing).values().copied().collect();
         left.sort_by_key(|node| node.path);
         parallel(left.len(), PARALLEL_FILES, |index| {
             packs.told.report_periodically();
@@ -140,7 +140,7 @@ impl Client<'_> {
 
     /// Fetches a single object, or the pack of its bundle if that fails: a mirror may have packs without the individual
     /// files.
-    fn file_or_pack(&self, packs: &Packs, node: &Node) -> Result<(), Failure> {
+    fn file_or_pack(&self, packs: &Packs, node: &MergedNode) -> Result<(), Failure> {
         let Err(failure) = self.file(packs.state, packs.bundles, node) else { return Ok(()) };
         self.pack_once(packs, node.bundle)?;
         if packs.state.has(&node.hash) {
@@ -263,7 +263,7 @@ impl Client<'_> {
     fn pack_through(
         &self,
         packs: &Packs,
-        part: &Part,
+        part: &PartialDownload,
         before: impl Read + Send,
         mut download: Download,
         largest: u64,
@@ -332,7 +332,7 @@ impl Client<'_> {
     }
 
     /// Fetches a single object.
-    pub(super) fn file(&self, state: &State, bundles: &[Loaded], node: &Node) -> Result<(), Failure> {
+    pub(super) fn file(&self, state: &State, bundles: &[Loaded], node: &MergedNode) -> Result<(), Failure> {
         let hash = &node.hash;
         let url = self.source.file(hash, node.version);
         let context = || {
@@ -415,7 +415,9 @@ struct Taken {
     host: Option<Failure>,
 }
 
-fn lock<'l, 'm>(missing: &'l Missing<'m>) -> std::sync::MutexGuard<'l, HashMap<ObjectHash, &'m Node<'m>>> {
+fn lock<'l, 'm>(
+    missing: &'l Missing<'m>,
+) -> std::sync::MutexGuard<'l, HashMap<ObjectHash, &'m MergedNode<'m>>> {
     missing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

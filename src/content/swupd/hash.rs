@@ -14,7 +14,7 @@ pub struct ObjectHash([u8; 32]);
 
 /// Type of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ObjectKind {
     File,
     Directory,
     Link,
@@ -23,7 +23,7 @@ pub enum Kind {
 /// Attributes that are part of the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Permission bits including setuid, setgid and sticky. Ignored for links.
     pub mode: u32,
     pub uid: u32,
@@ -72,11 +72,11 @@ impl fmt::Debug for ObjectHash {
 impl ObjectHasher {
     pub fn new(attributes: &Attributes) -> ObjectHasher {
         let (file_type, permissions) = match attributes.kind {
-            Kind::File => (0o100_000, attributes.mode & 0o7777),
-            Kind::Directory => (0o040_000, attributes.mode & 0o7777),
-            Kind::Link => (0, 0),
+            ObjectKind::File => (0o100_000, attributes.mode & 0o7777),
+            ObjectKind::Directory => (0o040_000, attributes.mode & 0o7777),
+            ObjectKind::Link => (0, 0),
         };
-        let size = if attributes.kind == Kind::Directory { 0 } else { attributes.size };
+        let size = if attributes.kind == ObjectKind::Directory { 0 } else { attributes.size };
         let fields =
             [u64::from(file_type | permissions), attributes.uid.into(), attributes.gid.into(), 0, size];
         let mut key = [0; 40];
@@ -86,7 +86,7 @@ impl ObjectHasher {
         // The hash of no extended attributes. The key of the outer HMAC is the hex text, not the binary hash.
         let inner: [u8; 32] = keyed(&key).finalize().into_bytes().into();
         let mut hasher = keyed(&hex(&inner));
-        if attributes.kind == Kind::Directory {
+        if attributes.kind == ObjectKind::Directory {
             hasher.update(b"DIRECTORY");
         }
         ObjectHasher(hasher)
@@ -130,17 +130,21 @@ mod tests {
     #[test]
     fn matches_hashes_of_upstream() {
         let file = |mode, uid, gid, content: &[u8]| {
-            let attributes = Attributes { kind: Kind::File, mode, uid, gid, size: content.len() as u64 };
+            let attributes =
+                Attributes { kind: ObjectKind::File, mode, uid, gid, size: content.len() as u64 };
             object_hash(&attributes, content).to_string()
         };
         let directory = |mode, gid| {
-            let attributes = Attributes { kind: Kind::Directory, mode, uid: 0, gid, size: 4096 };
+            let attributes = Attributes { kind: ObjectKind::Directory, mode, uid: 0, gid, size: 4096 };
             object_hash(&attributes, b"").to_string()
         };
         let link = |owner, target: &[u8]| {
             let size = target.len() as u64;
-            object_hash(&Attributes { kind: Kind::Link, mode: 0o777, uid: owner, gid: owner, size }, target)
-                .to_string()
+            object_hash(
+                &Attributes { kind: ObjectKind::Link, mode: 0o777, uid: owner, gid: owner, size },
+                target,
+            )
+            .to_string()
         };
         for (is, expected) in [
             (
@@ -182,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn hash_is_independent_of_piece_sizes(content in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
-            let attributes = Attributes { kind: Kind::File, mode: 0o644, uid: 1, gid: 2, size: content.len() as u64 };
+            let attributes = Attributes { kind: ObjectKind::File, mode: 0o644, uid: 1, gid: 2, size: content.len() as u64 };
             let (a, b) = content.split_at(cut.min(content.len()));
             let mut hasher = ObjectHasher::new(&attributes);
             hasher.update(a);

@@ -3,10 +3,10 @@
 
 use super::client::{Client, not_as_expected};
 use super::closure::Loaded;
-use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher};
+use super::hash::{Attributes, ObjectHash, ObjectHasher, ObjectKind};
 use super::manifest::shown;
-use super::merge::{Node, parent};
-use super::object::{Content, Object, ObjectError};
+use super::merge::{MergedNode, parent};
+use super::object::{Object, ObjectContent, ObjectError};
 use super::parallel::parallel;
 use super::state::State;
 use crate::host::{Context, Failure};
@@ -29,7 +29,7 @@ const CLIENT_DIRECTORIES: [&str; 4] =
     ["/var/lib/swupd", TRACKING, "/var/lib/swupd/telemetry", "/var/lib/swupd/3rd-party"];
 
 /// The target tree; links in it are never followed.
-pub(super) struct Target {
+pub(super) struct TargetTree {
     root: OwnedFd,
     path: PathBuf,
 }
@@ -38,13 +38,13 @@ pub(super) struct Target {
 #[derive(Default)]
 struct Opened<'m>(Option<(&'m [u8], OwnedFd)>);
 
-impl Target {
+impl TargetTree {
     /// Opens an existing directory.
-    pub(super) fn open(path: &Path) -> Result<Target, Failure> {
+    pub(super) fn open(path: &Path) -> Result<TargetTree, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
             .context(|| format!("could not open the directory `{}`", path.display()))?;
-        Ok(Target { root, path: path.to_owned() })
+        Ok(TargetTree { root, path: path.to_owned() })
     }
 
     /// Locks the tree against other installations until the returned handle is dropped.
@@ -132,12 +132,12 @@ fn hash_at(directory: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes
         Err(error) => return Err(error.into()),
     };
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Link,
+        FileType::RegularFile => ObjectKind::File,
+        FileType::Directory => ObjectKind::Directory,
+        FileType::Symlink => ObjectKind::Link,
         _ => {
             return Ok(Some((
-                Attributes { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0 },
+                Attributes { kind: ObjectKind::File, mode: 0, uid: 0, gid: 0, size: 0 },
                 ObjectHash::NONE,
             )));
         }
@@ -151,9 +151,9 @@ fn hash_at(directory: BorrowedFd, name: &OsStr) -> io::Result<Option<(Attributes
     };
     let mut hasher = ObjectHasher::new(&attributes);
     match kind {
-        Kind::Directory => (),
-        Kind::Link => hasher.update(rustix::fs::readlinkat(directory, name, Vec::new())?.as_bytes()),
-        Kind::File => {
+        ObjectKind::Directory => (),
+        ObjectKind::Link => hasher.update(rustix::fs::readlinkat(directory, name, Vec::new())?.as_bytes()),
+        ObjectKind::File => {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let mut file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
             let mut buffer = vec![0; 128 << 10];
@@ -185,20 +185,21 @@ impl Client<'_> {
         &self,
         state: &State,
         bundles: &[Loaded],
-        nodes: &[Node],
-        target: &Target,
+        nodes: &[MergedNode],
+        target: &TargetTree,
         tracking: &Tracking,
     ) -> Result<(), Failure> {
         let place = Placing { client: self, state, bundles, target };
-        let directories: Vec<(&Node, Object)> = place.directories(nodes)?;
-        let mut others: Vec<&Node> = nodes.iter().filter(|node| node.kind != Kind::Directory).collect();
+        let directories: Vec<(&MergedNode, Object)> = place.directories(nodes)?;
+        let mut others: Vec<&MergedNode> =
+            nodes.iter().filter(|node| node.kind != ObjectKind::Directory).collect();
         // Group the names of an object, sorted by name within a group.
-        others.sort_by_key(|node| (node.kind == Kind::Link, node.hash, node.path));
-        let one_object = |a: &&Node, b: &&Node| a.kind == Kind::File && a.hash == b.hash;
-        let mut groups: Vec<&[&Node]> = others.chunk_by(one_object).collect();
+        others.sort_by_key(|node| (node.kind == ObjectKind::Link, node.hash, node.path));
+        let one_object = |a: &&MergedNode, b: &&MergedNode| a.kind == ObjectKind::File && a.hash == b.hash;
+        let mut groups: Vec<&[&MergedNode]> = others.chunk_by(one_object).collect();
         // Sort by first name, so that neighboring files are written in sequence.
         groups.sort_by_key(|group| group[0].path);
-        let batches: Vec<&[&[&Node]]> = groups.chunks(64).collect();
+        let batches: Vec<&[&[&MergedNode]]> = groups.chunks(64).collect();
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         parallel(batches.len(), cores, |index| {
             let mut opened = Opened::default();
@@ -213,7 +214,7 @@ impl Client<'_> {
     }
 }
 
-fn track(target: &Target, tracking: &Tracking) -> Result<(), Failure> {
+fn track(target: &TargetTree, tracking: &Tracking) -> Result<(), Failure> {
     let context = |path: &str| {
         let place = target.shown(path.as_bytes());
         move || format!("could not create `{place}`")
@@ -255,14 +256,17 @@ struct Placing<'c, 'p> {
     client: &'c Client<'p>,
     state: &'c State,
     bundles: &'c [Loaded],
-    target: &'c Target,
+    target: &'c TargetTree,
 }
 
 impl Placing<'_, '_> {
-    fn directories<'n, 'm>(&self, nodes: &'n [Node<'m>]) -> Result<Vec<(&'n Node<'m>, Object)>, Failure> {
+    fn directories<'n, 'm>(
+        &self,
+        nodes: &'n [MergedNode<'m>],
+    ) -> Result<Vec<(&'n MergedNode<'m>, Object)>, Failure> {
         let mut opened = Opened::default();
         let mut directories = Vec::new();
-        for node in nodes.iter().filter(|node| node.kind == Kind::Directory) {
+        for node in nodes.iter().filter(|node| node.kind == ObjectKind::Directory) {
             let mut made = None;
             self.with_object(node, |object, data| {
                 object.take(&node.hash, data)?;
@@ -282,7 +286,7 @@ impl Placing<'_, '_> {
         Ok(directories)
     }
 
-    fn finish_directory(&self, node: &Node, object: &Object) -> Result<(), Failure> {
+    fn finish_directory(&self, node: &MergedNode, object: &Object) -> Result<(), Failure> {
         let Attributes { mode, uid, gid, .. } = object.attributes;
         let mut opened = Opened::default();
         let within = self.target.parent(&mut opened, node.path)?;
@@ -295,14 +299,14 @@ impl Placing<'_, '_> {
         finish().context(|| self.could_not(node)).map_err(|failure| about_ids(failure, uid, gid))
     }
 
-    fn could_not(&self, node: &Node) -> String {
+    fn could_not(&self, node: &MergedNode) -> String {
         let bundle = &self.bundles[node.bundle].line.name;
         format!("could not install `{}` of bundle `{bundle}`", self.target.shown(node.path))
     }
 
     /// Installs all names of an object.
-    fn group<'m>(&self, opened: &mut Opened<'m>, group: &[&Node<'m>]) -> Result<(), Failure> {
-        let mut first: Option<&Node> = None;
+    fn group<'m>(&self, opened: &mut Opened<'m>, group: &[&MergedNode<'m>]) -> Result<(), Failure> {
+        let mut first: Option<&MergedNode> = None;
         for node in group {
             let directory = self.target.parent(opened, node.path)?;
             if rustix::fs::statat(directory, name(node.path), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
@@ -329,7 +333,7 @@ impl Placing<'_, '_> {
     }
 
     /// Checks that an existing entry matches the release.
-    fn compare(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
+    fn compare(&self, directory: BorrowedFd, node: &MergedNode) -> Result<(), Failure> {
         let there = hash_at(directory, name(node.path)).context(|| self.could_not(node))?;
         match there {
             Some((_, found)) if found == node.hash => Ok(()),
@@ -347,7 +351,7 @@ impl Placing<'_, '_> {
     /// fetched again.
     fn with_object(
         &self,
-        node: &Node,
+        node: &MergedNode,
         mut visit: impl FnMut(Object, &mut dyn Read) -> Result<(), ObjectError>,
     ) -> Result<(), Failure> {
         let mut of_kind = true;
@@ -380,7 +384,7 @@ impl Placing<'_, '_> {
     }
 
     /// Writes an object to a temporary file and renames it when it is complete.
-    fn write(&self, directory: BorrowedFd, node: &Node) -> Result<(), Failure> {
+    fn write(&self, directory: BorrowedFd, node: &MergedNode) -> Result<(), Failure> {
         let temporary = temporary_name(node.path);
         let written = self.with_object(node, |object, data| {
             // Left over from an interrupted installation.
@@ -389,8 +393,8 @@ impl Placing<'_, '_> {
                 Err(error) => return Err(ObjectError::Write(error.into())),
             }
             match object.take(&node.hash, data)? {
-                Content::Whole(content) => write_whole(directory, &temporary, &object, &content),
-                Content::Stream(data) => write_stream(directory, &temporary, node, &object, data),
+                ObjectContent::Whole(content) => write_whole(directory, &temporary, &object, &content),
+                ObjectContent::Stream(data) => write_stream(directory, &temporary, node, &object, data),
             }
         });
         let named = written.and_then(|()| {
@@ -416,7 +420,7 @@ fn write_whole(
     content: &[u8],
 ) -> Result<(), ObjectError> {
     let write = || -> io::Result<()> {
-        if object.attributes.kind != Kind::Link {
+        if object.attributes.kind != ObjectKind::Link {
             let mut file = new_file(directory, temporary)?;
             file.write_all(content)?;
             return finish_file(&file, object);
@@ -434,7 +438,7 @@ fn write_whole(
 fn write_stream(
     directory: BorrowedFd,
     temporary: &str,
-    node: &Node,
+    node: &MergedNode,
     object: &Object,
     data: &mut dyn Read,
 ) -> Result<(), ObjectError> {
@@ -484,11 +488,11 @@ fn about_ids(failure: Failure, uid: u32, gid: u32) -> Failure {
     )
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: ObjectKind) -> &'static str {
     match kind {
-        Kind::File => "a file",
-        Kind::Directory => "a directory",
-        Kind::Link => "a link",
+        ObjectKind::File => "a file",
+        ObjectKind::Directory => "a directory",
+        ObjectKind::Link => "a link",
     }
 }
 

@@ -4,7 +4,7 @@
 //! types, invalid hashes and unterminated lines are errors.
 
 use super::flags::{self, Level};
-use super::hash::{Kind, ObjectHash};
+use super::hash::{ObjectHash, ObjectKind};
 use std::fmt;
 use std::ops::Range;
 
@@ -42,13 +42,13 @@ impl fmt::Display for BundleName {
 
 /// A syntax error in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ManifestError {
     /// Counted from 1.
     pub line: usize,
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.message)
     }
@@ -56,7 +56,7 @@ impl fmt::Display for Fault {
 
 /// The fields before the first empty line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Header {
+pub struct ManifestHeader {
     pub format: u32,
     pub version: u32,
     /// The previous version; 0 for the first one.
@@ -73,7 +73,7 @@ pub struct Header {
 /// The list of a release's bundles, `Manifest.MoM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
-    pub header: Header,
+    pub header: ManifestHeader,
     /// Sorted by name.
     pub bundles: Vec<BundleLine>,
 }
@@ -91,7 +91,7 @@ pub struct BundleLine {
 /// The files of a bundle that a new system gets: without deleted files and files for other CPUs.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    pub header: Header,
+    pub header: ManifestHeader,
     pub files: Vec<FileLine>,
     /// Number of skipped lines with an unknown CPU level.
     pub unknown_levels: usize,
@@ -100,7 +100,7 @@ pub struct Bundle {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileLine {
-    pub kind: Kind,
+    pub kind: ObjectKind,
     pub hash: ObjectHash,
     /// Version whose directory contains the tar of the file.
     pub version: u32,
@@ -108,7 +108,7 @@ pub struct FileLine {
 }
 
 impl Release {
-    pub fn parse(bytes: &[u8]) -> Result<Release, Fault> {
+    pub fn parse(bytes: &[u8]) -> Result<Release, ManifestError> {
         let (header, body) = header(bytes)?;
         let mut bundles = Vec::new();
         for line in body {
@@ -153,7 +153,7 @@ impl Release {
 }
 
 impl Bundle {
-    pub fn parse(bytes: Vec<u8>) -> Result<Bundle, Fault> {
+    pub fn parse(bytes: Vec<u8>) -> Result<Bundle, ManifestError> {
         let (header, body) = header(&bytes)?;
         let mut files = Vec::new();
         let mut unknown_levels = 0;
@@ -161,9 +161,9 @@ impl Bundle {
             let (number, line) = line?;
             let fields = fields(number, &line)?;
             let kind = match fields.flags[0] {
-                b'F' => Some(Kind::File),
-                b'D' => Some(Kind::Directory),
-                b'L' => Some(Kind::Link),
+                b'F' => Some(ObjectKind::File),
+                b'D' => Some(ObjectKind::Directory),
+                b'L' => Some(ObjectKind::Link),
                 b'.' => None,
                 b'I' => continue,
                 other => return Err(fault(number, format!("invalid file type `{}`", shown(&[other])))),
@@ -229,8 +229,8 @@ pub fn shown(bytes: &[u8]) -> String {
     text.chars().take(300).collect()
 }
 
-fn fault(line: usize, message: String) -> Fault {
-    Fault { line, message }
+fn fault(line: usize, message: String) -> ManifestError {
+    ManifestError { line, message }
 }
 
 struct Fields {
@@ -241,12 +241,12 @@ struct Fields {
 }
 
 /// A line without its line feed, and its offset in the manifest.
-struct Line<'m> {
+struct ManifestLine<'m> {
     text: &'m [u8],
     start: usize,
 }
 
-fn fields(number: usize, line: &Line) -> Result<Fields, Fault> {
+fn fields(number: usize, line: &ManifestLine) -> Result<Fields, ManifestError> {
     let mut parts = line.text.splitn(4, |byte| *byte == b'\t');
     let (Some(flags), Some(hash), Some(version), Some(name)) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -272,15 +272,15 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
-type Numbered<'m> = Result<(usize, Line<'m>), Fault>;
+type Numbered<'m> = Result<(usize, ManifestLine<'m>), ManifestError>;
 
 /// Parses the header and returns it with the numbered lines of the body.
-fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), Fault> {
+fn header(bytes: &[u8]) -> Result<(ManifestHeader, impl Iterator<Item = Numbered<'_>>), ManifestError> {
     let mut lines = lines(bytes).enumerate().map(|(index, line)| match line {
         Ok(line) => Ok((index + 1, line)),
         Err(message) => Err(fault(index + 1, message.to_owned())),
     });
-    let mut header = Header::default();
+    let mut header = ManifestHeader::default();
     let first = lines.next().ok_or_else(|| fault(1, "empty manifest".into()))??.1;
     let format = first.text.strip_prefix(b"MANIFEST\t").and_then(decimal);
     header.format = format
@@ -319,7 +319,7 @@ fn header(bytes: &[u8]) -> Result<(Header, impl Iterator<Item = Numbered<'_>>), 
     Ok((header, lines))
 }
 
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<Line<'_>, &'static str>> {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<ManifestLine<'_>, &'static str>> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
@@ -331,7 +331,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = Result<Line<'_>, &'static str>> {
                 "missing line feed"
             }));
         };
-        let line = Line { text: &rest[..length], start };
+        let line = ManifestLine { text: &rest[..length], start };
         start += length + 1;
         Some(Ok(line))
     })
@@ -346,7 +346,7 @@ mod tests {
     const HEAD: &str =
         "MANIFEST\t30\nversion:\t20\nfilecount:\t9\ntimestamp:\t7\nincludes:\tos-core\nnew:\tx\n\n";
 
-    fn bundle(body: &str) -> Result<Bundle, Fault> {
+    fn bundle(body: &str) -> Result<Bundle, ManifestError> {
         Bundle::parse(format!("{HEAD}{body}").into_bytes())
     }
 
@@ -363,9 +363,9 @@ mod tests {
         assert_eq!(
             listed,
             [
-                (Kind::Directory, 10, "/a".to_owned()),
-                (Kind::File, 20, "/a/x\\ty".to_owned()),
-                (Kind::Link, 20, "/l".to_owned())
+                (ObjectKind::Directory, 10, "/a".to_owned()),
+                (ObjectKind::File, 20, "/a/x\\ty".to_owned()),
+                (ObjectKind::Link, 20, "/l".to_owned())
             ]
         );
         assert_eq!(bundle.header.includes, ["os-core"]);

@@ -4,15 +4,15 @@
 //! upstream's client silently skips them.
 
 use super::closure::Loaded;
-use super::hash::{Kind, ObjectHash};
+use super::hash::{ObjectHash, ObjectKind};
 use super::manifest::shown;
 use std::fmt;
 
 /// An entry of the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Node<'m> {
+pub(super) struct MergedNode<'m> {
     pub path: &'m [u8],
-    pub kind: Kind,
+    pub kind: ObjectKind,
     pub hash: ObjectHash,
     /// The version whose directory on the mirror contains the tar of the object.
     pub version: u32,
@@ -61,10 +61,10 @@ impl fmt::Display for MergeError {
 }
 
 /// Merges the files of all bundles, sorted by path bytes, so that directories precede their entries.
-pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
-    let mut all: Vec<Node> = Vec::with_capacity(bundles.iter().map(|b| b.manifest.files.len()).sum());
+pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<MergedNode<'_>>, MergeError> {
+    let mut all: Vec<MergedNode> = Vec::with_capacity(bundles.iter().map(|b| b.manifest.files.len()).sum());
     for (bundle, Loaded { manifest, .. }) in bundles.iter().enumerate() {
-        all.extend(manifest.files.iter().map(|line| Node {
+        all.extend(manifest.files.iter().map(|line| MergedNode {
             path: manifest.path(line),
             kind: line.kind,
             hash: line.hash,
@@ -74,13 +74,14 @@ pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
     }
     // The oldest version of an object is kept, because only its directory is certain to contain the tar.
     all.sort_by_key(|node| (node.path, node.version, node.bundle));
-    let conflicts =
-        |one: &Node, other: &Node| one.path == other.path && (one.hash, one.kind) != (other.hash, other.kind);
+    let conflicts = |one: &MergedNode, other: &MergedNode| {
+        one.path == other.path && (one.hash, one.kind) != (other.hash, other.kind)
+    };
     if let Some([one, other]) = all.windows(2).find_map(|pair| match pair {
         [one, other] if conflicts(one, other) => Some([one, other]),
         _ => None,
     }) {
-        let side = |node: &Node| (bundles[node.bundle].line.name.to_string(), node.hash);
+        let side = |node: &MergedNode| (bundles[node.bundle].line.name.to_string(), node.hash);
         return Err(MergeError::Conflict(Box::new(Conflict {
             path: one.path.to_vec(),
             sides: [side(one), side(other)],
@@ -94,7 +95,7 @@ pub(super) fn merge(bundles: &[Loaded]) -> Result<Vec<Node<'_>>, MergeError> {
             continue;
         }
         let found = nodes.binary_search_by(|other| other.path.cmp(parent)).ok().map(|at| nodes[at].kind);
-        if found != Some(Kind::Directory) {
+        if found != Some(ObjectKind::Directory) {
             return Err(MergeError::NoDirectory {
                 path: node.path.to_vec(),
                 bundle: bundles[node.bundle].line.name.to_string(),
@@ -187,7 +188,7 @@ mod tests {
             }
             let forth: Vec<Loaded> = lists.iter().map(|list| bundle("x", list)).collect();
             let back: Vec<Loaded> = lists.iter().rev().map(|list| bundle("x", list)).collect();
-            let strip = |merged: Result<Vec<Node>, MergeError>| {
+            let strip = |merged: Result<Vec<MergedNode>, MergeError>| {
                 merged.ok().map(|nodes| nodes.iter().map(|n| (n.path.to_vec(), n.version)).collect::<Vec<_>>())
             };
             let (forth, back) = (strip(merge(&forth)), strip(merge(&back)));

@@ -33,7 +33,7 @@ pub mod signature;
 mod source;
 mod state;
 
-pub use check::{Difference, What};
+pub use check::{Difference, DifferenceKind};
 pub use client::Version;
-pub use request::{BundleFact, Installed, Listing, Request, Task, Trusted};
+pub use request::{BundleFact, InstallRequest, Installed, Listing, Task, Trusted};
 pub use state::prune;

@@ -3,7 +3,7 @@
 //! Owners are numeric, and only the three types of a manifest are objects. All sizes are bounded, so that a hostile tar
 //! cannot exhaust memory.
 
-use super::hash::{Attributes, Kind, ObjectHash, ObjectHasher, object_hash};
+use super::hash::{Attributes, ObjectHash, ObjectHasher, ObjectKind, object_hash};
 use std::io::{self, Read};
 use tar::{Archive, EntryType, Header};
 
@@ -32,7 +32,7 @@ pub enum Member {
 }
 
 /// Verified content, or content to be verified while it is read.
-pub enum Content<R> {
+pub enum ObjectContent<R> {
     /// The complete, verified content.
     Whole(Vec<u8>),
     /// Content that was not read yet; the reader must verify it with a hasher.
@@ -125,19 +125,19 @@ pub fn only_member<R: Read>(
 
 impl Object {
     /// Reads the content. Small content is verified immediately.
-    pub fn take<R: Read>(&self, hash: &ObjectHash, mut data: R) -> Result<Content<R>, ObjectError> {
+    pub fn take<R: Read>(&self, hash: &ObjectHash, mut data: R) -> Result<ObjectContent<R>, ObjectError> {
         let content = match self.attributes.kind {
-            Kind::Directory => Vec::new(),
-            Kind::Link => self.target.clone(),
-            Kind::File if self.attributes.size > SMALL => return Ok(Content::Stream(data)),
-            Kind::File => {
+            ObjectKind::Directory => Vec::new(),
+            ObjectKind::Link => self.target.clone(),
+            ObjectKind::File if self.attributes.size > SMALL => return Ok(ObjectContent::Stream(data)),
+            ObjectKind::File => {
                 let mut content = Vec::with_capacity(self.attributes.size as usize);
                 data.read_to_end(&mut content)?;
                 content
             }
         };
         check(object_hash(&self.attributes, &content), hash)?;
-        Ok(Content::Whole(content))
+        Ok(ObjectContent::Whole(content))
     }
 
     /// Passes the content to `write` in pieces and verifies its hash at the end.
@@ -227,9 +227,9 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 
 fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<Member> {
     let kind = match kind {
-        EntryType::Regular => Kind::File,
-        EntryType::Directory => Kind::Directory,
-        EntryType::Symlink => Kind::Link,
+        EntryType::Regular => ObjectKind::File,
+        EntryType::Directory => ObjectKind::Directory,
+        EntryType::Symlink => ObjectKind::Link,
         _ => return Ok(Member::Other),
     };
     let id = |extended: Option<u64>, header: io::Result<u64>| -> io::Result<u32> {
@@ -245,7 +245,7 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
         return Err(io::Error::other("a member is larger than 8 GiB"));
     }
     let target = match kind {
-        Kind::Link => {
+        ObjectKind::Link => {
             extension.target.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned())
         }
         _ => Vec::new(),
@@ -254,9 +254,9 @@ fn member(kind: EntryType, header: &Header, extension: Extension) -> io::Result<
         return Err(io::Error::other("invalid link target"));
     }
     let size = match kind {
-        Kind::File => entry_size,
-        Kind::Directory => 0,
-        Kind::Link => target.len() as u64,
+        ObjectKind::File => entry_size,
+        ObjectKind::Directory => 0,
+        ObjectKind::Link => target.len() as u64,
     };
     let attributes = Attributes {
         kind,
@@ -282,13 +282,13 @@ pub fn tar_around(hash: &ObjectHash, object: &Object) -> io::Result<(Vec<u8>, Ve
     header.set_size(0);
     let mut content = 0;
     match object.attributes.kind {
-        Kind::File => {
+        ObjectKind::File => {
             header.set_entry_type(EntryType::Regular);
             header.set_size(object.attributes.size);
             content = object.attributes.size as usize;
         }
-        Kind::Directory => header.set_entry_type(EntryType::Directory),
-        Kind::Link => {
+        ObjectKind::Directory => header.set_entry_type(EntryType::Directory),
+        ObjectKind::Link => {
             header.set_entry_type(EntryType::Symlink);
             if header.set_link_name_literal(&object.target).is_err() {
                 let mut long = Header::new_gnu();
@@ -312,16 +312,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn object(kind: Kind, content: &[u8]) -> Object {
+    fn object(kind: ObjectKind, content: &[u8]) -> Object {
         let attributes =
             Attributes { kind, mode: 0o4755, uid: 3_000_000, gid: 5, size: content.len() as u64 };
-        let target = if kind == Kind::Link { content.to_vec() } else { Vec::new() };
+        let target = if kind == ObjectKind::Link { content.to_vec() } else { Vec::new() };
         Object { attributes, mtime: 77, target }
     }
 
     fn tar_of(hash: &ObjectHash, object: &Object, content: &[u8]) -> Vec<u8> {
         let (head, tail) = tar_around(hash, object).unwrap();
-        let content = if object.attributes.kind == Kind::File { content } else { b"" };
+        let content = if object.attributes.kind == ObjectKind::File { content } else { b"" };
         [&head, content, &tail].concat()
     }
 
@@ -331,8 +331,8 @@ mod tests {
         let mut found = None;
         only_member(&tar[..], &hash, |object, data| {
             let content = match object.take(&hash, &mut *data)? {
-                Content::Whole(content) => content,
-                Content::Stream(data) => {
+                ObjectContent::Whole(content) => content,
+                ObjectContent::Stream(data) => {
                     let mut content = Vec::new();
                     object.stream(&hash, data, |bytes| {
                         content.extend_from_slice(bytes);
@@ -350,25 +350,25 @@ mod tests {
     #[test]
     fn objects_survive_a_round_trip() {
         for content in [&b""[..], b"hello\n", &vec![7; (SMALL + 5) as usize]] {
-            let object = object(Kind::File, content);
+            let object = object(ObjectKind::File, content);
             let (back, bytes) = round(&object, content).unwrap();
             assert_eq!(back, object);
             assert!(bytes == content);
         }
         for target in [&b"usr/bin"[..], b"../x/./y//", b"\xe9\xff", &[b'l'; 183], &[b'm'; 4000]] {
-            let mut object = object(Kind::Link, target);
+            let mut object = object(ObjectKind::Link, target);
             object.attributes.mode = 0o777;
             let (back, _) = round(&object, target).unwrap();
             assert_eq!(back.target, target);
         }
-        let mut directory = object(Kind::Directory, b"");
+        let mut directory = object(ObjectKind::Directory, b"");
         directory.attributes.mode = 0o1777;
         assert_eq!(round(&directory, b"").unwrap().0, directory);
     }
 
     #[test]
     fn modified_content_is_detected() {
-        let object = object(Kind::File, b"hello\n");
+        let object = object(ObjectKind::File, b"hello\n");
         let hash = object_hash(&object.attributes, b"hello\n");
         let tar = tar_of(&hash, &object, b"hallo\n");
         let outcome = only_member(&tar[..], &hash, |object, data| object.take(&hash, data).map(|_| ()));
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn tars_must_contain_exactly_one_object() {
-        let object = object(Kind::File, b"x");
+        let object = object(ObjectKind::File, b"x");
         let hash = object_hash(&object.attributes, b"x");
         let one = tar_of(&hash, &object, b"x");
         let two = [&one[..1024], &one[..]].concat();
@@ -434,13 +434,13 @@ mod tests {
         /// A flipped bit in a valid tar results in the same object or in an error.
         #[test]
         fn flipped_bits_are_detected(at in 0usize..1500, bit in 0u8..8) {
-            let object = object(Kind::File, b"hello, world\n");
+            let object = object(ObjectKind::File, b"hello, world\n");
             let hash = object_hash(&object.attributes, b"hello, world\n");
             let mut tar = tar_of(&hash, &object, b"hello, world\n");
             tar[at] ^= 1 << bit;
             let mut seen = None;
             let outcome = only_member(&tar[..], &hash, |object, data| {
-                if let Content::Whole(content) = object.take(&hash, data)? {
+                if let ObjectContent::Whole(content) = object.take(&hash, data)? {
                     seen = Some((object.attributes, content));
                 }
                 Ok(())

@@ -5,9 +5,9 @@ use super::client::{Client, Signers, Version};
 use super::closure::Loaded;
 use super::compression::Budget;
 use super::fetch::amount;
-use super::install::{TRACKING, Target, Tracking};
+use super::install::{TRACKING, TargetTree, Tracking};
 use super::manifest::Release;
-use super::merge::{MergeError, Node, merge};
+use super::merge::{MergeError, MergedNode, merge};
 use super::signature::Trust;
 use super::source::{RETRIES, Source};
 use super::state::State;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// What to install, from where, and which signatures to trust.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Request {
+pub struct InstallRequest {
     pub content_url: String,
     pub version_url: String,
     pub version: Version,
@@ -133,7 +133,7 @@ impl Trusted {
     }
 }
 
-impl Request {
+impl InstallRequest {
     /// Creates the client.
     fn client<'p>(&self, progress: &'p dyn Progress) -> Result<Client<'p>, Failure> {
         let now = now();
@@ -211,7 +211,7 @@ impl Request {
         let mut versions = Vec::new();
         let mut previous = release.header.previous;
         // Do not retry for old versions.
-        let history = Request { retries: Some((0, 0)), ..self.clone() };
+        let history = InstallRequest { retries: Some((0, 0)), ..self.clone() };
         let silent = |_: Event| ();
         let history = history.client(&silent)?;
         while previous > 0 && versions.len() < MOST_VERSIONS && !versions.contains(&previous) {
@@ -251,7 +251,7 @@ impl Request {
         extra: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Vec<Difference>, Failure> {
-        let target = Target::open(tree)?;
+        let target = TargetTree::open(tree)?;
         let installed = installed_in(&target);
         let mut request = self.clone();
         if any_version {
@@ -271,7 +271,7 @@ impl Request {
         let closure = client.closure(&release, &state, &request.bundles, !request.skip_optional)?;
         let nodes = merge(&closure.bundles).map_err(|error| no_tree(&release, &error))?;
         progress.begin(format!("comparing {} files and directories", nodes.len()));
-        let name = |node: &Node| closure.bundles[node.bundle].line.name.to_string();
+        let name = |node: &MergedNode| closure.bundles[node.bundle].line.name.to_string();
         let mut found = differences(&nodes, &target, name)?;
         if let Some(directory) = extra {
             found.extend(check::extra(&nodes, &target, directory)?);
@@ -300,7 +300,7 @@ impl Request {
             ));
         }
         progress.begin(format!("installing {} files and directories", nodes.len()));
-        let target = Target::open(target)?;
+        let target = TargetTree::open(target)?;
         let _ours = target.lock()?;
         let tracking = Tracking { bundles: &self.bundles, time: release.header.timestamp };
         client.install(&state, &closure.bundles, &nodes, &target, &tracking)?;
@@ -337,7 +337,7 @@ struct InTree {
 }
 
 /// Reads version and bundles of a tree. Source: swupd-client: tracking files, or os-core by default.
-fn installed_in(target: &Target) -> InTree {
+fn installed_in(target: &TargetTree) -> InTree {
     let release = target.read(b"/usr/lib/os-release").unwrap_or_default();
     let version =
         release.lines().find_map(|line| Version::number(line.strip_prefix("VERSION_ID=")?.trim_matches('"')));

@@ -7,8 +7,8 @@
 //! | `incoming/` | files being written |
 //! | `lock` | shared lock of all users of the directory; an exclusive holder may clean up |
 
-use super::hash::{Kind, ObjectHash};
-use super::object::{Content, Object, ObjectError, only_member, tar_around};
+use super::hash::{ObjectHash, ObjectKind};
+use super::object::{Object, ObjectContent, ObjectError, only_member, tar_around};
 use crate::host::{Context, Failure};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::File;
@@ -25,7 +25,7 @@ pub(super) struct State {
 }
 
 /// The partial download of a pack, locked for appending.
-pub(super) struct Part {
+pub(super) struct PartialDownload {
     pub file: File,
     path: PathBuf,
 }
@@ -121,11 +121,11 @@ impl State {
     ) -> Result<Result<(), ObjectError>, Failure> {
         let context = || format!("could not store an object in `{}`", self.directory.display());
         let whole = match object.take(hash, data) {
-            Ok(Content::Whole(content)) => content,
-            Ok(Content::Stream(data)) => return self.put_stream(hash, object, data),
+            Ok(ObjectContent::Whole(content)) => content,
+            Ok(ObjectContent::Stream(data)) => return self.put_stream(hash, object, data),
             Err(error) => return Ok(Err(error)),
         };
-        let content = if object.attributes.kind == Kind::File { &whole[..] } else { &[] };
+        let content = if object.attributes.kind == ObjectKind::File { &whole[..] } else { &[] };
         let (head, tail) = tar_around(hash, object).context(context)?;
         let tar = [&head, content, &tail].concat();
         self.place(hash, |file| file.write_all(&tar)).map_err(|error| on_state_disk(error, context()))?;
@@ -216,7 +216,7 @@ impl State {
     }
 
     /// Opens and locks the partial download of a URL. Calls `waiting` and waits if another build is fetching it.
-    pub(super) fn part(&self, url: &str, waiting: impl Fn()) -> Result<Part, Failure> {
+    pub(super) fn part(&self, url: &str, waiting: impl Fn()) -> Result<PartialDownload, Failure> {
         let path = self.part_path(url);
         let context = || format!("could not lock `{}`", path.display());
         loop {
@@ -229,7 +229,7 @@ impl State {
             let same = std::fs::metadata(&path)
                 .is_ok_and(|now| file.metadata().is_ok_and(|ours| now.ino() == ours.ino()));
             if same {
-                return Ok(Part { file, path });
+                return Ok(PartialDownload { file, path });
             }
         }
     }
@@ -307,7 +307,7 @@ pub fn prune(directory: &Path) -> Result<u64, Failure> {
     Ok(freed)
 }
 
-impl Part {
+impl PartialDownload {
     /// Returns a reader of the current content.
     pub(super) fn reader(&self) -> io::Result<impl Read + Send + 'static> {
         let file = self.file.try_clone()?;
@@ -342,7 +342,7 @@ mod tests {
 
     fn file(content: &[u8]) -> (ObjectHash, Object) {
         let attributes =
-            Attributes { kind: Kind::File, mode: 0o600, uid: 1, gid: 2, size: content.len() as u64 };
+            Attributes { kind: ObjectKind::File, mode: 0o600, uid: 1, gid: 2, size: content.len() as u64 };
         (object_hash(&attributes, content), Object { attributes, mtime: 5, target: Vec::new() })
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Entries {
 }
 
 /// A tree block's header.
-pub(super) struct Header {
+pub(super) struct BlockHeader {
     pub address: u64,
     pub generation: u64,
     pub owner: u64,
@@ -30,21 +30,21 @@ pub(super) struct Header {
     pub level: u8,
 }
 
-impl Header {
-    pub(super) fn parse(block: &[u8]) -> Option<Header> {
+impl BlockHeader {
+    pub(super) fn parse(block: &[u8]) -> Option<BlockHeader> {
         let mut input = In(block);
         input.skip(48)?;
         let address = input.u64()?;
         input.skip(24)?;
         let (generation, owner, items, level) = (input.u64()?, input.u64()?, input.u32()?, input.u8()?);
-        Some(Header { address, generation, owner, items, level })
+        Some(BlockHeader { address, generation, owner, items, level })
     }
 }
 
 /// Compares a block, whose checksum is valid, with its parent's pointer and returns its entries. The error is the
 /// reason.
 pub(super) fn parse(block: &[u8], expected: Root, superblock: &Superblock) -> Result<Entries, String> {
-    let header = Header::parse(block).ok_or("too short")?;
+    let header = BlockHeader::parse(block).ok_or("too short")?;
     if header.address != expected.address {
         return Err(format!("the header has the logical address {}", header.address));
     }

@@ -8,7 +8,7 @@ use super::items::{
     encode_reference,
 };
 use super::superblock::Superblock;
-use super::tree_writer::{Item, max_value};
+use super::tree_writer::{TreeItem, max_value};
 use super::writer::{GENERATION, WriteError};
 use crate::disk::scan::Scan;
 use crate::disk::tree::{Body, Node, NodeId, ROOT, Time, mode};
@@ -22,7 +22,7 @@ const MAX_LINKS: usize = 65_535;
 const MAX_NAME: usize = 255;
 
 /// A name of a node.
-struct Name<'n> {
+struct NodeName<'n> {
     directory: NodeId,
     index: u64,
     name: &'n [u8],
@@ -39,7 +39,7 @@ pub(super) fn items(
     storages: &[Storage],
     pieces: &[Piece],
     superblock: &Superblock,
-) -> Result<Vec<Item>, WriteError> {
+) -> Result<Vec<TreeItem>, WriteError> {
     let names = names(scan)?;
     let mut items = Vec::new();
     let mut pieces = pieces;
@@ -58,15 +58,15 @@ pub(super) fn items(
 }
 
 /// The names of each node.
-fn names(scan: &Scan) -> Result<Vec<Vec<Name<'_>>>, WriteError> {
-    let mut names: Vec<Vec<Name>> = scan.tree.nodes.iter().map(|_| Vec::new()).collect();
+fn names(scan: &Scan) -> Result<Vec<Vec<NodeName<'_>>>, WriteError> {
+    let mut names: Vec<Vec<NodeName>> = scan.tree.nodes.iter().map(|_| Vec::new()).collect();
     for (directory, node) in scan.tree.nodes.iter().enumerate() {
         let Body::Directory(entries) = &node.body else { continue };
         for (index, (name, child)) in (FIRST_INDEX..).zip(entries) {
             if name.len() > MAX_NAME {
                 return Err(WriteError::node(&scan.paths[*child], "name is longer than 255 bytes"));
             }
-            names[*child].push(Name { directory, index, name });
+            names[*child].push(NodeName { directory, index, name });
         }
     }
     Ok(names)
@@ -78,7 +78,7 @@ struct Maker<'m> {
     superblock: &'m Superblock,
     id: NodeId,
     node: &'m Node,
-    items: &'m mut Vec<Item>,
+    items: &'m mut Vec<TreeItem>,
 }
 
 impl Maker<'_> {
@@ -87,14 +87,14 @@ impl Maker<'_> {
     }
 
     fn push(&mut self, kind: u8, offset: u64, value: Vec<u8>) {
-        self.items.push(Item::new(number(self.id), kind, offset, value));
+        self.items.push(TreeItem::new(number(self.id), kind, offset, value));
     }
 
     fn max_value(&self) -> usize {
         max_value(self.superblock.node)
     }
 
-    fn inode(&mut self, storage: &Storage, pieces: &[Piece], names: &[Name]) -> Result<(), WriteError> {
+    fn inode(&mut self, storage: &Storage, pieces: &[Piece], names: &[NodeName]) -> Result<(), WriteError> {
         let Node { mode, uid, gid, accessed, modified, changed, .. } = *self.node;
         let size = match &self.node.body {
             Body::Directory(entries) => entries.keys().map(|name| 2 * name.len() as u64).sum(),
@@ -133,7 +133,7 @@ impl Maker<'_> {
     }
 
     /// INODE_REF holds a directory's names of the node as long as they fit, INODE_EXTREF holds the rest.
-    fn references(&mut self, names: &[Name]) -> Result<(), WriteError> {
+    fn references(&mut self, names: &[NodeName]) -> Result<(), WriteError> {
         if self.id == ROOT {
             let parent = object::FIRST_FREE;
             self.push(kind::INODE_REF, parent, encode_reference(0, b".."));
@@ -146,7 +146,7 @@ impl Maker<'_> {
         }
         let mut plain: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut extended: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        for Name { directory, index, name } in names {
+        for NodeName { directory, index, name } in names {
             let parent = number(*directory);
             let reference = encode_reference(*index, name);
             let value = plain.entry(parent).or_default();
@@ -258,7 +258,7 @@ fn entry_type(node: &Node) -> u8 {
 }
 
 /// The items of a tree that contains only an empty root directory.
-pub(super) fn empty_tree(seconds: i64) -> Vec<Item> {
+pub(super) fn empty_tree(seconds: i64) -> Vec<TreeItem> {
     let time = Time { seconds, nanoseconds: 0 };
     let inode = Inode {
         generation: GENERATION,
@@ -272,7 +272,7 @@ pub(super) fn empty_tree(seconds: i64) -> Vec<Item> {
     };
     let root = object::FIRST_FREE;
     vec![
-        Item::new(root, kind::INODE_ITEM, 0, inode.encode()),
-        Item::new(root, kind::INODE_REF, root, encode_reference(0, b"..")),
+        TreeItem::new(root, kind::INODE_ITEM, 0, inode.encode()),
+        TreeItem::new(root, kind::INODE_REF, root, encode_reference(0, b"..")),
     ]
 }

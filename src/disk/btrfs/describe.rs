@@ -1,6 +1,6 @@
 //! Describes what a byte belongs to.
 
-use super::block::Header;
+use super::block::BlockHeader;
 use super::format::{RESERVED, object, profile};
 use super::reader::Btrfs;
 use super::superblock::{FIELDS, SIZE, Superblock};
@@ -49,7 +49,7 @@ impl Btrfs<'_> {
             return "data".into();
         }
         let node = u64::from(self.blocks.superblock.node);
-        match self.blocks.read(extent.start).ok().and_then(|(block, _)| Header::parse(&block)) {
+        match self.blocks.read(extent.start).ok().and_then(|(block, _)| BlockHeader::parse(&block)) {
             Some(header) if header.address == extent.start && extent.end - extent.start == node => {
                 let form = if header.level == 0 { "leaf".into() } else { format!("level {}", header.level) };
                 format!("tree block of {}, {form}", tree_name(header.owner))

@@ -5,7 +5,7 @@ use super::format::{Key, entry, extent, file_extent, kind, object};
 use uuid::Uuid;
 
 /// A directory entry (DIR_ITEM, DIR_INDEX) or an attribute (XATTR_ITEM).
-pub(super) struct Entry<'a> {
+pub(super) struct BtrfsEntry<'a> {
     pub target: Key,
     /// Value of an attribute.
     pub value: &'a [u8],
@@ -16,7 +16,7 @@ pub(super) struct Entry<'a> {
 pub(super) const ENTRY_HEADER: usize = Key::SIZE + 8 + 2 + 2 + 1;
 
 /// The entries of one item: more than one if their names have the same hash.
-pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
+pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<BtrfsEntry<'_>>> {
     let mut input = In(bytes);
     let mut entries = Vec::new();
     while !input.is_empty() {
@@ -25,7 +25,7 @@ pub(super) fn parse_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
         let (value, name) = (input.u16()?.into(), input.u16()?.into());
         input.skip(1)?;
         let name = input.bytes(name)?;
-        entries.push(Entry { target, name, value: input.bytes(value)? });
+        entries.push(BtrfsEntry { target, name, value: input.bytes(value)? });
     }
     Some(entries)
 }

@@ -86,7 +86,7 @@ pub(super) fn lay_out(
     total: u64,
     end: u64,
 ) -> Option<Layout> {
-    let mut plan = Plan { chunks: Vec::new(), next: FIRST, space: Space::new(end), sizing };
+    let mut plan = ChunkPlan { chunks: Vec::new(), next: FIRST, space: Space::new(end), sizing };
     let system = demand.system.max(match sizing {
         // The sizes of mkfs.btrfs.
         ChunkSizing::Ample => 4 * MIB * copies(flags.system),
@@ -129,7 +129,7 @@ fn metadata_chunk_size(total: u64) -> u64 {
     (total / 10).clamp(8 * MIB, limit) / ALIGNMENT * ALIGNMENT
 }
 
-struct Plan {
+struct ChunkPlan {
     chunks: Vec<Chunk>,
     /// The next free logical address.
     next: u64,
@@ -137,7 +137,7 @@ struct Plan {
     sizing: ChunkSizing,
 }
 
-impl Plan {
+impl ChunkPlan {
     /// Adds chunks of up to `size` bytes that together have space for `need` bytes.
     fn add(&mut self, flags: u64, need: u64, size: u64) -> Option<()> {
         let size = size.next_multiple_of(ALIGNMENT);

@@ -15,7 +15,7 @@ use super::items::{
 use super::layout::{ChunkFlags, ChunkSizing, Demand, Layout, lay_out};
 use super::space_tree::{free_space_items, group_items, groups};
 use super::superblock::{Root, Superblock};
-use super::tree_writer::{Item, Shape, max_value};
+use super::tree_writer::{Shape, TreeItem, max_value};
 use super::writer::{GENERATION, WriteError};
 use crate::disk::fill::Fill;
 use crate::disk::scan::Scan;
@@ -45,14 +45,14 @@ pub(super) struct Plan {
 /// A tree whose blocks are contiguous.
 pub(super) struct PlannedTree {
     pub owner: u64,
-    pub items: Vec<Item>,
+    pub items: Vec<TreeItem>,
     pub shape: Shape,
     /// Logical address.
     pub first: u64,
 }
 
 impl PlannedTree {
-    fn new(owner: u64, items: Vec<Item>, node_size: u32) -> PlannedTree {
+    fn new(owner: u64, items: Vec<TreeItem>, node_size: u32) -> PlannedTree {
         let shape = Shape::of_items(&items, node_size);
         PlannedTree { owner, items, shape, first: 0 }
     }
@@ -132,12 +132,12 @@ impl Trees<'_> {
         self.input.superblock.node
     }
 
-    fn tree(&self, owner: u64, items: Vec<Item>) -> PlannedTree {
+    fn tree(&self, owner: u64, items: Vec<TreeItem>) -> PlannedTree {
         PlannedTree::new(owner, items, self.node())
     }
 
     /// All trees with their addresses, and the number of bytes used.
-    fn plan(&self, fs_items: Vec<Item>) -> Result<(Vec<PlannedTree>, u64), WriteError> {
+    fn plan(&self, fs_items: Vec<TreeItem>) -> Result<(Vec<PlannedTree>, u64), WriteError> {
         let mut chunk_tree = self.tree(object::CHUNK_TREE, self.chunk_items());
         chunk_tree.first = self.layout.system();
         let root_items = self.root_items(&[]);
@@ -189,7 +189,7 @@ impl Trees<'_> {
             }
             let first = self.place(trees);
             let blocks = end.saturating_sub(first) / node;
-            let mut items: Vec<Item> = group_items(&groups).collect();
+            let mut items: Vec<TreeItem> = group_items(&groups).collect();
             items.extend(self.data_references());
             items.extend(trees.iter().chain([chunk_tree]).flat_map(|tree| self.block_references(tree)));
             // The levels are not known yet, but they do not change the size.
@@ -201,7 +201,7 @@ impl Trees<'_> {
             let mut tree = self.tree(object::EXTENT_TREE, items);
             tree.first = first;
             if tree.shape.blocks() as u64 == blocks {
-                let own: Vec<Item> = self.block_references(&tree).collect();
+                let own: Vec<TreeItem> = self.block_references(&tree).collect();
                 self.set_levels(&mut tree, &own, known);
                 trees.push(tree);
                 return Ok(groups.iter().map(|group| group.used).sum());
@@ -212,7 +212,7 @@ impl Trees<'_> {
     }
 
     /// Replaces the extent tree's references to its own blocks by references with the right levels.
-    fn set_levels(&self, tree: &mut PlannedTree, own: &[Item], known: usize) {
+    fn set_levels(&self, tree: &mut PlannedTree, own: &[TreeItem], known: usize) {
         debug_assert_eq!(tree.items.len(), known + own.len());
         let range = tree.first..tree.first + tree.bytes(self.node());
         let mut own = own.iter();
@@ -228,34 +228,35 @@ impl Trees<'_> {
         [system, self.layout.data..self.layout.data + self.data, self.layout.metadata..end]
     }
 
-    fn data_references(&self) -> impl Iterator<Item = Item> {
+    fn data_references(&self) -> impl Iterator<Item = TreeItem> {
         self.pieces.iter().map(|piece| {
             let value = encode_data_reference(GENERATION, contents::number(piece.node), piece.at);
-            Item::new(piece.logical, kind::EXTENT_ITEM, piece.length, value)
+            TreeItem::new(piece.logical, kind::EXTENT_ITEM, piece.length, value)
         })
     }
 
-    fn block_references(&self, tree: &PlannedTree) -> impl Iterator<Item = Item> {
+    fn block_references(&self, tree: &PlannedTree) -> impl Iterator<Item = TreeItem> {
         let addresses = (tree.first..).step_by(self.node() as usize);
         let blocks = addresses.zip(tree.shape.block_levels());
         blocks.map(|(address, level)| self.block_reference(address, level, tree.owner))
     }
 
-    fn block_reference(&self, address: u64, level: u8, owner: u64) -> Item {
+    fn block_reference(&self, address: u64, level: u8, owner: u64) -> TreeItem {
         let value = encode_block_reference(GENERATION, owner);
-        Item::new(address, kind::METADATA_ITEM, level.into(), value)
+        TreeItem::new(address, kind::METADATA_ITEM, level.into(), value)
     }
 
-    fn chunk_items(&self) -> Vec<Item> {
+    fn chunk_items(&self) -> Vec<TreeItem> {
         let mut device = self.input.superblock.device.clone();
         device.used = self.layout.allocated();
-        let chunk = |chunk: &Chunk| Item { key: chunk.key(), value: chunk.encode(&device) };
-        let mut items = vec![Item::new(object::DEV_ITEMS, kind::DEV_ITEM, device.number, device.encode())];
+        let chunk = |chunk: &Chunk| TreeItem { key: chunk.key(), value: chunk.encode(&device) };
+        let mut items =
+            vec![TreeItem::new(object::DEV_ITEMS, kind::DEV_ITEM, device.number, device.encode())];
         items.extend(self.layout.chunks.iter().map(chunk));
         items
     }
 
-    fn device_items(&self) -> Vec<Item> {
+    fn device_items(&self) -> Vec<TreeItem> {
         let device = self.input.superblock.device.number;
         let mut items = Vec::new();
         for chunk in &self.layout.chunks {
@@ -264,7 +265,7 @@ impl Trees<'_> {
                 .bytes(self.input.chunk_tree_uuid.as_bytes())
                 .done();
             items.extend(
-                chunk.copies.iter().map(|copy| Item::new(device, kind::DEV_EXTENT, *copy, value.clone())),
+                chunk.copies.iter().map(|copy| TreeItem::new(device, kind::DEV_EXTENT, *copy, value.clone())),
             );
         }
         items.sort_unstable_by_key(|item| item.key);
@@ -272,7 +273,7 @@ impl Trees<'_> {
     }
 
     /// The items for the checksums of all data, filled with zeros for now.
-    fn checksum_items(&self) -> Vec<Item> {
+    fn checksum_items(&self) -> Vec<TreeItem> {
         let superblock = self.input.superblock;
         let (sector, size) = (u64::from(superblock.sector), superblock.checksum.size());
         // Source: `MAX_CSUM_ITEMS`, which leaves space for a second item.
@@ -284,18 +285,18 @@ impl Trees<'_> {
             while at < chunk.end().min(end) {
                 let length = most.min(chunk.end().min(end) - at);
                 let value = vec![0; (length / sector) as usize * size];
-                items.push(Item::new(object::EXTENT_CSUM, kind::EXTENT_CSUM, at, value));
+                items.push(TreeItem::new(object::EXTENT_CSUM, kind::EXTENT_CSUM, at, value));
                 at += length;
             }
         }
         items
     }
 
-    fn uuid_items(&self) -> Vec<Item> {
+    fn uuid_items(&self) -> Vec<TreeItem> {
         let (high, low) = self.input.subvolume_uuid.as_bytes().split_at(8);
         let number = |half: &[u8]| u64::from_le_bytes(half.try_into().expect("half of 16 bytes"));
         let value = Out::new().u64(object::FS_TREE).done();
-        vec![Item::new(number(high), kind::UUID_SUBVOL, number(low), value)]
+        vec![TreeItem::new(number(high), kind::UUID_SUBVOL, number(low), value)]
     }
 
     fn root_item(&self, tree: &PlannedTree) -> (u64, RootItem) {
@@ -312,7 +313,7 @@ impl Trees<'_> {
     }
 
     /// The items of the root tree. A tree that is not in `roots` gets an item of zeros, which has the same size.
-    fn root_items(&self, roots: &[(u64, RootItem)]) -> Vec<Item> {
+    fn root_items(&self, roots: &[(u64, RootItem)]) -> Vec<TreeItem> {
         let mut owners = vec![
             object::EXTENT_TREE,
             object::DEV_TREE,
@@ -328,14 +329,14 @@ impl Trees<'_> {
         let mut items = self.default_subvolume_items();
         for owner in owners {
             let root = roots.iter().find(|(number, _)| *number == owner).map_or(&empty, |(_, root)| root);
-            items.push(Item::new(owner, kind::ROOT_ITEM, 0, encode_root(root, self.node())));
+            items.push(TreeItem::new(owner, kind::ROOT_ITEM, 0, encode_root(root, self.node())));
         }
         items.sort_unstable_by_key(|item| item.key);
         items
     }
 
     /// The directory in the root tree. Its only entry, `default`, refers to the default subvolume.
-    fn default_subvolume_items(&self) -> Vec<Item> {
+    fn default_subvolume_items(&self) -> Vec<TreeItem> {
         let time = Time { seconds: self.input.fill.epoch, nanoseconds: 0 };
         let inode = Inode {
             generation: GENERATION,
@@ -352,10 +353,10 @@ impl Trees<'_> {
         let target = Key::new(object::FS_TREE, kind::ROOT_ITEM, u64::MAX);
         let named = encode_entry(target, 0, entry::DIRECTORY, name, b"");
         vec![
-            Item::new(object::FS_TREE, kind::INODE_REF, directory, encode_reference(0, name)),
-            Item::new(directory, kind::INODE_ITEM, 0, inode.encode()),
-            Item::new(directory, kind::INODE_REF, directory, encode_reference(0, b"..")),
-            Item::new(directory, kind::DIR_ITEM, name_hash(name), named),
+            TreeItem::new(object::FS_TREE, kind::INODE_REF, directory, encode_reference(0, name)),
+            TreeItem::new(directory, kind::INODE_ITEM, 0, inode.encode()),
+            TreeItem::new(directory, kind::INODE_REF, directory, encode_reference(0, b"..")),
+            TreeItem::new(directory, kind::DIR_ITEM, name_hash(name), named),
         ]
     }
 }

@@ -4,7 +4,7 @@ use super::bytes::Out;
 use super::chunk::Chunk;
 use super::format::{kind, object};
 use super::layout::Layout;
-use super::tree_writer::Item;
+use super::tree_writer::TreeItem;
 use std::ops::Range;
 
 /// A chunk and the number of its used bytes, which are the first ones.
@@ -24,15 +24,15 @@ pub(super) fn groups<'l>(layout: &'l Layout, used: &[Range<u64>]) -> Vec<Group<'
 }
 
 /// The items of the free space tree: each group has at most one free range, at its end.
-pub(super) fn free_space_items(groups: &[Group]) -> Vec<Item> {
+pub(super) fn free_space_items(groups: &[Group]) -> Vec<TreeItem> {
     let mut items = Vec::new();
     for Group { chunk, used } in groups {
         let free = chunk.length - used;
         // extent count, flags
         let info = Out::new().u32(u32::from(free > 0)).u32(0).done();
-        items.push(Item::new(chunk.start, kind::FREE_SPACE_INFO, chunk.length, info));
+        items.push(TreeItem::new(chunk.start, kind::FREE_SPACE_INFO, chunk.length, info));
         if free > 0 {
-            items.push(Item::new(chunk.start + used, kind::FREE_SPACE_EXTENT, free, Vec::new()));
+            items.push(TreeItem::new(chunk.start + used, kind::FREE_SPACE_EXTENT, free, Vec::new()));
         }
     }
     items.sort_unstable_by_key(|item| item.key);
@@ -40,9 +40,9 @@ pub(super) fn free_space_items(groups: &[Group]) -> Vec<Item> {
 }
 
 /// The BLOCK_GROUP_ITEM of each group.
-pub(super) fn group_items(groups: &[Group]) -> impl Iterator<Item = Item> {
+pub(super) fn group_items(groups: &[Group]) -> impl Iterator<Item = TreeItem> {
     groups.iter().map(|Group { chunk, used }| {
         let value = Out::new().u64s(&[*used, object::FIRST_CHUNK, chunk.flags]).done();
-        Item::new(chunk.start, kind::BLOCK_GROUP_ITEM, chunk.length, value)
+        TreeItem::new(chunk.start, kind::BLOCK_GROUP_ITEM, chunk.length, value)
     })
 }

@@ -5,13 +5,13 @@ use super::format::{Key, kind, object};
 use super::inode::{Inode, decode_device};
 use super::items::{Stored, parse_entries, parse_extent};
 use super::reader::{Btrfs, is_subvolume};
-use super::walk::Item;
+use super::walk::LeafItem;
 use crate::disk::source::ReadError;
 use crate::disk::tree::{Body, Content, Extent, LINK_MAX, Node, NodeId, ROOT, Tree, mode};
 use std::collections::{BTreeMap, HashMap};
 
 /// A subvolume and an inode in it.
-type Place = (u64, u64);
+type InodeKey = (u64, u64);
 
 /// The kernel's inode number for a directory in place of a missing subvolume, as in a snapshot. Source:
 /// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`.
@@ -58,7 +58,7 @@ impl Btrfs<'_> {
         Ok(inodes)
     }
 
-    fn read_item(&self, inodes: &mut HashMap<u64, Raw>, item: &Item) -> Result<(), ReadError> {
+    fn read_item(&self, inodes: &mut HashMap<u64, Raw>, item: &LeafItem) -> Result<(), ReadError> {
         let wanted = [kind::INODE_ITEM, kind::XATTR_ITEM, kind::DIR_INDEX, kind::EXTENT_DATA];
         if !wanted.contains(&item.key.kind) {
             return Ok(());
@@ -86,7 +86,7 @@ impl Btrfs<'_> {
     }
 }
 
-fn check_name(item: &Item, name: &[u8]) -> Result<(), ReadError> {
+fn check_name(item: &LeafItem, name: &[u8]) -> Result<(), ReadError> {
     let bad =
         name.is_empty() || name == b"." || name == b".." || name.iter().any(|byte| [0, b'/'].contains(byte));
     if bad { Err(item.damaged("invalid name in a directory")) } else { Ok(()) }
@@ -96,7 +96,7 @@ struct Builder<'b, 'a> {
     btrfs: &'b Btrfs<'a>,
     /// Inodes that were read but are not yet in the tree.
     subvolumes: HashMap<u64, HashMap<u64, Raw>>,
-    known: HashMap<Place, NodeId>,
+    known: HashMap<InodeKey, NodeId>,
     /// Bytes of items that may still be read: snapshots share blocks on disk, but not in memory.
     budget: u64,
     tree: Tree,
@@ -157,7 +157,7 @@ impl Builder<'_, '_> {
     }
 
     /// The root directory of a subvolume, whose items are read on the first call.
-    fn enter(&mut self, number: u64) -> Result<Place, ReadError> {
+    fn enter(&mut self, number: u64) -> Result<InodeKey, ReadError> {
         if !is_subvolume(number) {
             return Err(ReadError::Damaged {
                 structure: "root tree".into(),
@@ -173,7 +173,7 @@ impl Builder<'_, '_> {
     }
 
     /// Creates the node of an inode. For a directory, also returns its names in reverse order.
-    fn node(&mut self, place: Place) -> Result<(NodeId, Vec<Pending>), ReadError> {
+    fn node(&mut self, place: InodeKey) -> Result<(NodeId, Vec<Pending>), ReadError> {
         let (subvolume, number) = place;
         let raw = self.subvolumes.get_mut(&subvolume).and_then(|inodes| inodes.remove(&number));
         let raw = raw.unwrap_or_default();

@@ -9,14 +9,14 @@ use super::writer::WriteError;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Item {
+pub(super) struct TreeItem {
     pub key: Key,
     pub value: Vec<u8>,
 }
 
-impl Item {
-    pub(super) fn new(object: u64, kind: u8, offset: u64, value: Vec<u8>) -> Item {
-        Item { key: Key::new(object, kind, offset), value }
+impl TreeItem {
+    pub(super) fn new(object: u64, kind: u8, offset: u64, value: Vec<u8>) -> TreeItem {
+        TreeItem { key: Key::new(object, kind, offset), value }
     }
 }
 
@@ -57,7 +57,7 @@ impl Shape {
         Shape { leaves, levels }
     }
 
-    pub(super) fn of_items(items: &[Item], node_size: u32) -> Shape {
+    pub(super) fn of_items(items: &[TreeItem], node_size: u32) -> Shape {
         Shape::of(items.iter().map(|item| item.value.len()), node_size)
     }
 
@@ -97,7 +97,7 @@ pub(super) type Emit<'e> = dyn FnMut(u64, &[u8]) -> Result<(), WriteError> + 'e;
 
 /// Writes a tree of `items`: calls `emit` for each block with its logical address, starting at `first`.
 pub(super) fn write_tree(
-    items: &[Item],
+    items: &[TreeItem],
     shape: &Shape,
     owner: u64,
     first: u64,
@@ -106,7 +106,7 @@ pub(super) fn write_tree(
 ) -> Result<(), WriteError> {
     let mut address = first;
     let mut send = |address: &mut u64, level: usize, count: usize, content: Vec<u8>| {
-        let header = Header { address: *address, owner, count, level: level as u8 };
+        let header = HeaderFields { address: *address, owner, count, level: level as u8 };
         emit(*address, &style.block(&header, &content))?;
         *address += u64::from(style.node_size);
         Ok::<(), WriteError>(())
@@ -134,7 +134,7 @@ pub(super) fn write_tree(
 }
 
 /// A leaf's bytes after the header: the items from the front, their values from the back.
-fn leaf(items: &[Item], node_size: u32) -> Vec<u8> {
+fn leaf(items: &[TreeItem], node_size: u32) -> Vec<u8> {
     let mut content = vec![0; node_size as usize - HEADER];
     let mut end = content.len();
     for (index, item) in items.iter().enumerate() {
@@ -148,7 +148,7 @@ fn leaf(items: &[Item], node_size: u32) -> Vec<u8> {
     content
 }
 
-struct Header {
+struct HeaderFields {
     address: u64,
     owner: u64,
     count: usize,
@@ -156,7 +156,7 @@ struct Header {
 }
 
 impl BlockStyle {
-    fn block(&self, header: &Header, content: &[u8]) -> Vec<u8> {
+    fn block(&self, header: &HeaderFields, content: &[u8]) -> Vec<u8> {
         let mut block = Out::new()
             .zeros(32)
             .bytes(self.fsid.as_bytes())

@@ -15,14 +15,14 @@ pub(super) struct Blocks<'a> {
 }
 
 /// An item of a leaf.
-pub(super) struct Item<'a> {
+pub(super) struct LeafItem<'a> {
     pub key: Key,
     pub value: &'a [u8],
     /// Location of the value, in bytes from the filesystem's start.
     pub physical: u64,
 }
 
-impl Item<'_> {
+impl LeafItem<'_> {
     pub(super) fn damaged(&self, problem: impl Into<String>) -> ReadError {
         let Key { object, kind, offset } = self.key;
         let structure = format!("item ({object} {kind} {offset})");
@@ -35,7 +35,7 @@ impl Item<'_> {
     }
 }
 
-type Visitor<'v> = dyn FnMut(Item) -> Result<(), ReadError> + 'v;
+type Visitor<'v> = dyn FnMut(LeafItem) -> Result<(), ReadError> + 'v;
 
 impl Blocks<'_> {
     /// Calls `visit` for each item of a tree, in the order of keys.
@@ -51,7 +51,7 @@ impl Blocks<'_> {
         last: Key,
         visit: &mut Visitor,
     ) -> Result<(), ReadError> {
-        let mut walk = Walk { blocks: self, first, last, seen: HashSet::new(), previous: None, visit };
+        let mut walk = TreeWalk { blocks: self, first, last, seen: HashSet::new(), previous: None, visit };
         walk.block(root, None)
     }
 
@@ -89,7 +89,7 @@ impl Blocks<'_> {
     }
 }
 
-struct Walk<'w, 'a, 'v> {
+struct TreeWalk<'w, 'a, 'v> {
     blocks: &'w Blocks<'a>,
     first: Key,
     last: Key,
@@ -98,7 +98,7 @@ struct Walk<'w, 'a, 'v> {
     visit: &'w mut Visitor<'v>,
 }
 
-impl Walk<'_, '_, '_> {
+impl TreeWalk<'_, '_, '_> {
     /// The level decreases with every call, so the recursion depth is bounded.
     fn block(&mut self, root: Root, first: Option<Key>) -> Result<(), ReadError> {
         let (bytes, physical) = self.blocks.read(root.address)?;
@@ -119,7 +119,7 @@ impl Walk<'_, '_, '_> {
                     self.previous = Some(key);
                     if (self.first..=self.last).contains(&key) {
                         let physical = physical + range.start as u64;
-                        (self.visit)(Item { key, value: &bytes[range], physical })?;
+                        (self.visit)(LeafItem { key, value: &bytes[range], physical })?;
                     }
                 }
             }

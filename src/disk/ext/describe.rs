@@ -35,15 +35,15 @@ impl Ext<'_> {
         }
     }
 
-    fn describe_part(&self, index: &Index, part: &Part, offset: u64) -> String {
+    fn describe_part(&self, index: &Index, part: &OwnedRange, offset: u64) -> String {
         let size = self.superblock.block_size;
         let inside = offset - part.blocks.start * size;
         match part.what {
-            What::Superblock { group } if inside < SUPERBLOCK_SIZE as u64 => {
+            OwnerKind::Superblock { group } if inside < SUPERBLOCK_SIZE as u64 => {
                 format!("group {group}: copy of the {}", superblock_field(inside))
             }
-            What::Superblock { group } => format!("group {group}: after the copy of the superblock"),
-            What::Descriptors { group, first } => {
+            OwnerKind::Superblock { group } => format!("group {group}: after the copy of the superblock"),
+            OwnerKind::Descriptors { group, first } => {
                 let each = self.superblock.descriptor_size as u64;
                 // Descriptors do not cross block boundaries.
                 let per_block = self.superblock.descriptors_per_block();
@@ -51,15 +51,15 @@ impl Ext<'_> {
                 let field = fields::name(fields::DESCRIPTOR, (inside % each) as usize);
                 format!("group {group}: descriptor of group {described}, field {field}")
             }
-            What::Reserved { group } => format!("group {group}: reserved for more group descriptors"),
-            What::BlockBitmap { group } => format!("group {group}: block bitmap"),
-            What::InodeBitmap { group } => format!("group {group}: inode bitmap"),
-            What::InodeTable { group } => self.describe_inode(index, group, inside),
-            What::Data { inode } => format!("data of {}", index.name(inode)),
-            What::Directory { inode } => format!("directory {}", index.name(inode)),
-            What::Map { inode } => format!("block map of {}", index.name(inode)),
-            What::Attributes { inode } => format!("attributes of {}", index.name(inode)),
-            What::Special(name) => name.to_owned(),
+            OwnerKind::Reserved { group } => format!("group {group}: reserved for more group descriptors"),
+            OwnerKind::BlockBitmap { group } => format!("group {group}: block bitmap"),
+            OwnerKind::InodeBitmap { group } => format!("group {group}: inode bitmap"),
+            OwnerKind::InodeTable { group } => self.describe_inode(index, group, inside),
+            OwnerKind::Data { inode } => format!("data of {}", index.name(inode)),
+            OwnerKind::Directory { inode } => format!("directory {}", index.name(inode)),
+            OwnerKind::Map { inode } => format!("block map of {}", index.name(inode)),
+            OwnerKind::Attributes { inode } => format!("attributes of {}", index.name(inode)),
+            OwnerKind::Special(name) => name.to_owned(),
         }
     }
 
@@ -100,7 +100,7 @@ fn superblock_field(inside: u64) -> String {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum OwnerKind {
     Superblock { group: u32 },
     Descriptors { group: u32, first: u64 },
     Reserved { group: u32 },
@@ -115,33 +115,34 @@ enum What {
 }
 
 #[derive(Debug)]
-struct Part {
+struct OwnedRange {
     blocks: Range<u64>,
-    what: What,
+    what: OwnerKind,
 }
 
 /// Blocks and what they belong to.
 #[derive(Debug)]
 pub(super) struct Index {
     /// Sorted by block number.
-    parts: Vec<Part>,
+    parts: Vec<OwnedRange>,
     /// The first path of each inode that has one.
     names: HashMap<u32, String>,
 }
 
 impl Index {
     fn of(ext: &Ext) -> Index {
-        let mut builder = Builder { ext, parts: Vec::new(), names: HashMap::new(), budget: Budget::of(ext) };
+        let mut builder =
+            MapBuilder { ext, parts: Vec::new(), names: HashMap::new(), budget: Budget::of(ext) };
         builder.add_groups();
         builder.add_special();
         builder.add_tree();
-        let Builder { mut parts, names, .. } = builder;
+        let MapBuilder { mut parts, names, .. } = builder;
         parts.retain(|part| !part.blocks.is_empty());
         parts.sort_by_key(|part| part.blocks.start);
         Index { parts, names }
     }
 
-    fn find(&self, block: u64) -> Option<&Part> {
+    fn find(&self, block: u64) -> Option<&OwnedRange> {
         let next = self.parts.partition_point(|part| part.blocks.start <= block);
         self.parts[..next].last().filter(|part| part.blocks.contains(&block))
     }
@@ -152,16 +153,16 @@ impl Index {
 }
 
 /// Collects what can be read and skips the rest.
-struct Builder<'b, 'a> {
+struct MapBuilder<'b, 'a> {
     ext: &'b Ext<'a>,
-    parts: Vec<Part>,
+    parts: Vec<OwnedRange>,
     names: HashMap<u32, String>,
     budget: Budget,
 }
 
-impl Builder<'_, '_> {
-    fn add(&mut self, blocks: Range<u64>, what: What) {
-        self.parts.push(Part { blocks, what });
+impl MapBuilder<'_, '_> {
+    fn add(&mut self, blocks: Range<u64>, what: OwnerKind) {
+        self.parts.push(OwnedRange { blocks, what });
     }
 
     fn add_groups(&mut self) {
@@ -169,12 +170,12 @@ impl Builder<'_, '_> {
         let table = superblock.inode_table_blocks();
         for (group, places) in (0..superblock.groups).zip(&self.ext.groups) {
             let head = head(superblock, group);
-            self.add(head.superblock, What::Superblock { group });
-            self.add(head.descriptors, What::Descriptors { group, first: head.first_described });
-            self.add(head.reserved, What::Reserved { group });
-            self.add(places.block_bitmap..places.block_bitmap + 1, What::BlockBitmap { group });
-            self.add(places.inode_bitmap..places.inode_bitmap + 1, What::InodeBitmap { group });
-            self.add(places.inode_table..places.inode_table + table, What::InodeTable { group });
+            self.add(head.superblock, OwnerKind::Superblock { group });
+            self.add(head.descriptors, OwnerKind::Descriptors { group, first: head.first_described });
+            self.add(head.reserved, OwnerKind::Reserved { group });
+            self.add(places.block_bitmap..places.block_bitmap + 1, OwnerKind::BlockBitmap { group });
+            self.add(places.inode_bitmap..places.inode_bitmap + 1, OwnerKind::InodeBitmap { group });
+            self.add(places.inode_table..places.inode_table + table, OwnerKind::InodeTable { group });
         }
     }
 
@@ -191,7 +192,7 @@ impl Builder<'_, '_> {
         ];
         for (number, name) in special.into_iter().filter(|(number, _)| *number != 0) {
             if let Ok(inode) = self.ext.inode(number) {
-                self.add_inode(&inode, What::Special(name), What::Special(name));
+                self.add_inode(&inode, OwnerKind::Special(name), OwnerKind::Special(name));
             }
             self.names.insert(number, name.to_owned());
         }
@@ -203,19 +204,22 @@ impl Builder<'_, '_> {
         {
             self.add(
                 *first..first + 1,
-                What::Special("map of the blocks reserved for more group descriptors"),
+                OwnerKind::Special("map of the blocks reserved for more group descriptors"),
             );
         }
         self.names.insert(inode::RESIZE_NUMBER, "reserved group descriptors".to_owned());
         if (1..superblock.blocks).contains(&superblock.mmp_block) {
-            self.add(superblock.mmp_block..superblock.mmp_block + 1, What::Special("multi-mount protection"));
+            self.add(
+                superblock.mmp_block..superblock.mmp_block + 1,
+                OwnerKind::Special("multi-mount protection"),
+            );
         }
     }
 
-    fn add_inode(&mut self, inode: &Inode, data: What, map: What) {
+    fn add_inode(&mut self, inode: &Inode, data: OwnerKind, map: OwnerKind) {
         let block = inode.attribute_block();
         if block != 0 && block < self.ext.superblock.blocks {
-            self.add(block..block + 1, What::Attributes { inode: inode.number });
+            self.add(block..block + 1, OwnerKind::Attributes { inode: inode.number });
         }
         let cluster = self.ext.superblock.cluster_size();
         let has_blocks = match inode.kind() {
@@ -243,9 +247,12 @@ impl Builder<'_, '_> {
         while let Some(number) = waiting.pop() {
             let Ok(inode) = self.ext.inode(number) else { continue };
             let is_directory = inode.kind() == mode::DIRECTORY;
-            let data =
-                if is_directory { What::Directory { inode: number } } else { What::Data { inode: number } };
-            self.add_inode(&inode, data, What::Map { inode: number });
+            let data = if is_directory {
+                OwnerKind::Directory { inode: number }
+            } else {
+                OwnerKind::Data { inode: number }
+            };
+            self.add_inode(&inode, data, OwnerKind::Map { inode: number });
             if !is_directory {
                 continue;
             }

@@ -12,14 +12,14 @@ const HEADER: usize = 8;
 
 /// A name and its inode.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct ExtEntry {
     pub name: Vec<u8>,
     pub number: u32,
 }
 
 /// The entries of one block (or one part of an inode), without `.` and `..`. `at` is the block's offset, for error
 /// messages.
-pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<Entry>, ReadError> {
+pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<ExtEntry>, ReadError> {
     let fault = |place: usize, problem: String| {
         damaged(format!("directory with inode {}", directory.number), at + place as u64, problem)
     };
@@ -43,7 +43,7 @@ pub(super) fn entries(directory: &Inode, bytes: &[u8], at: u64) -> Result<Vec<En
             if is_bad && !directory.has_flag(flag::ENCRYPTED) {
                 return Err(fault(place, format!("invalid name `{}`", name.escape_ascii())));
             }
-            found.push(Entry { name: name.to_vec(), number });
+            found.push(ExtEntry { name: name.to_vec(), number });
         }
         place += length;
     }

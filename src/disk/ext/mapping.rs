@@ -23,7 +23,7 @@ const LOGICAL_END: u64 = 1 << 32;
 
 /// Blocks that are contiguous in the file and on the disk. All numbers are in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct BlockRun {
     /// Block number in the file.
     pub at: u64,
     /// Block number in the filesystem.
@@ -35,7 +35,7 @@ pub(super) struct Run {
 #[derive(Debug, Default)]
 pub(super) struct Mapping {
     /// In the order of the file, without overlaps.
-    pub runs: Vec<Run>,
+    pub runs: Vec<BlockRun>,
     /// Blocks that hold the map itself.
     pub nodes: Vec<u64>,
 }
@@ -75,7 +75,7 @@ impl Budget {
 
 /// The blocks of an inode that has any; not for short links, devices and inline data.
 pub(super) fn mapping(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Result<Mapping, ReadError> {
-    let mut walk = Walk { ext, inode, budget, found: Mapping::default(), end: 0 };
+    let mut walk = ExtentWalk { ext, inode, budget, found: Mapping::default(), end: 0 };
     if inode.has_flag(flag::EXTENTS) {
         walk.extents(inode.map(), inode.at, None, 0..LOGICAL_END)?;
     } else {
@@ -84,7 +84,7 @@ pub(super) fn mapping(ext: &Ext, inode: &Inode, budget: &mut Budget) -> Result<M
     Ok(walk.found)
 }
 
-struct Walk<'w, 'a> {
+struct ExtentWalk<'w, 'a> {
     ext: &'w Ext<'a>,
     inode: &'w Inode,
     budget: &'w mut Budget,
@@ -93,7 +93,7 @@ struct Walk<'w, 'a> {
     end: u64,
 }
 
-impl Walk<'_, '_> {
+impl ExtentWalk<'_, '_> {
     fn damaged(&self, at: u64, problem: String) -> ReadError {
         damaged(format!("block map of inode {}", self.inode.number), at, problem)
     }
@@ -118,7 +118,7 @@ impl Walk<'_, '_> {
     }
 
     /// Adds a run, or extends the last one.
-    fn push(&mut self, run: Run, at: u64) -> Result<(), ReadError> {
+    fn push(&mut self, run: BlockRun, at: u64) -> Result<(), ReadError> {
         self.inside(run.from, run.length, at)?;
         let end = run.at + run.length;
         if run.at < self.end || end > LOGICAL_END {
@@ -170,7 +170,7 @@ impl Walk<'_, '_> {
                 if length == 0 || first + length > range.end {
                     return Err(self.damaged(at, format!("extent {index} has {length} blocks")));
                 }
-                self.push(Run { at: first, from, length, unwritten }, at)?;
+                self.push(BlockRun { at: first, from, length, unwritten }, at)?;
             } else {
                 let next = (index < entries).then(|| u64::from(u32_at(node, (index + 1) * ENTRY)));
                 let end = next.unwrap_or(range.end).min(range.end);
@@ -205,7 +205,7 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         if level == 0 {
-            return self.push(Run { at: logical, from: block, length: 1, unwritten: false }, at);
+            return self.push(BlockRun { at: logical, from: block, length: 1, unwritten: false }, at);
         }
         let node = self.node(block, at)?;
         let node_at = block * self.ext.superblock.block_size;

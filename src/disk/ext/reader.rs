@@ -2,7 +2,7 @@
 
 use super::attributes::{Attributes, InlineData, attributes};
 use super::describe::Index;
-use super::directory::{Entry, entries};
+use super::directory::{ExtEntry, entries};
 use super::group::{Group, descriptor_place, read_groups};
 use super::inode::{self, Inode, flag};
 use super::mapping::{Budget, Mapping, mapping};
@@ -124,7 +124,7 @@ impl<'a> Ext<'a> {
         inode: &Inode,
         inline: Option<&InlineData>,
         budget: &mut Budget,
-    ) -> Result<Vec<Entry>, ReadError> {
+    ) -> Result<Vec<ExtEntry>, ReadError> {
         if inode.has_flag(flag::INLINE_DATA) {
             // The first four bytes are the parent's inode number.
             let mut found = entries(inode, &inode.map()[4..], inode.at + inode::MAP as u64 + 4)?;
@@ -156,7 +156,7 @@ struct Builder<'t, 'a> {
 /// A directory that is partly visited.
 struct OpenDirectory {
     id: NodeId,
-    waiting: std::vec::IntoIter<Entry>,
+    waiting: std::vec::IntoIter<ExtEntry>,
     children: BTreeMap<Vec<u8>, NodeId>,
     /// The number of directories among the children.
     directories: u32,
@@ -167,7 +167,7 @@ impl Builder<'_, '_> {
     fn descend(&mut self) -> Result<(), ReadError> {
         let mut open = vec![self.open_directory(ROOT)?];
         while let Some(directory) = open.last_mut() {
-            let Some(Entry { name, number }) = directory.waiting.next() else {
+            let Some(ExtEntry { name, number }) = directory.waiting.next() else {
                 self.close_directory(open.pop().expect("checked by the loop condition"));
                 continue;
             };

@@ -11,7 +11,7 @@ use crate::disk::scan::scan;
 use crate::disk::source::{ReadError, Source, Window};
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Time, Tree};
 use crate::disk::{first_difference, judge};
-use crate::plan::capacity::ext::{Capacity, Kind, Request};
+use crate::plan::capacity::ext::{Capacity, ExtKind, ExtRequest};
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};

@@ -1,9 +1,9 @@
 //! Describes what a byte belongs to, for people who compare two images.
 
 use super::boot::{FIRST_CLUSTER, Width};
-use super::directory::Entry;
+use super::directory::FatEntry;
 use super::reader::Fat;
-use super::table::{Next, Seen};
+use super::table::{Next, VisitedClusters};
 use crate::disk::tree::PATH_MAX;
 use std::ops::Range;
 
@@ -119,13 +119,13 @@ impl Index {
             parts.extend(runs.iter().map(|run| (fat.run_bytes(run), name.clone())));
         };
         if fat.boot.width == Width::Bits32
-            && let Ok(runs) = fat.chain(&mut Seen::none(&fat.boot), fat.boot.root_cluster, "/")
+            && let Ok(runs) = fat.chain(&mut VisitedClusters::none(&fat.boot), fat.boot.root_cluster, "/")
         {
             add(&runs, "directory /".to_owned());
         }
-        let mut seen = Seen::none(&fat.boot);
+        let mut seen = VisitedClusters::none(&fat.boot);
         let root = fat.root(&mut seen).map(|root| root.entries).unwrap_or_default();
-        let mut waiting: Vec<(String, Entry)> =
+        let mut waiting: Vec<(String, FatEntry)> =
             root.into_iter().map(|entry| (String::new(), entry)).collect();
         while let Some((parent, entry)) = waiting.pop() {
             let path = format!("{parent}/{}", entry.name);

@@ -19,7 +19,7 @@ pub(super) const DIRECTORY: u8 = 0x10;
 pub(super) const LONG_NAME: u8 = 0x0f;
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct FatEntry {
     pub name: String,
     pub is_directory: bool,
     pub is_read_only: bool,
@@ -37,7 +37,7 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     /// Entries without `.` and `..`.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<FatEntry>,
     /// The volume label, in the root directory only.
     pub label: Option<[u8; 11]>,
 }
@@ -78,12 +78,12 @@ pub(super) fn entries(
     Ok(found)
 }
 
-fn parse(entry: &[u8], name: String, width: Width, at: u64) -> Entry {
+fn parse(entry: &[u8], name: String, width: Width, at: u64) -> FatEntry {
     let modified = time(u16_at(entry, 24), u16_at(entry, 22), 0);
     let (created_day, accessed_day) = (u16_at(entry, 16), u16_at(entry, 18));
     // OS/2 stored something else in this field. Linux ignores it, too. Source: fat_get_start in fs/fat/fat.h.
     let high = if width == Width::Bits32 { u16_at(entry, 20) } else { 0 };
-    Entry {
+    FatEntry {
         name,
         is_directory: entry[11] & DIRECTORY != 0,
         is_read_only: entry[11] & READ_ONLY != 0,

@@ -2,8 +2,8 @@
 
 use super::boot::{Boot, MOST_16, Width};
 use super::describe::Index;
-use super::directory::{Entries, Entry, entries};
-use super::table::{Next, Seen, Table, chain};
+use super::directory::{Entries, FatEntry, entries};
+use super::table::{Next, Table, VisitedClusters, chain};
 use crate::disk::bytes::{damaged, read};
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::{Body, Content, Extent, Node, NodeId, PATH_MAX, ROOT, Time, Tree};
@@ -34,7 +34,7 @@ impl<'a> Fat<'a> {
         let boot = Boot::read(source)?;
         let table = Table::read(source, &boot)?;
         let mut fat = Fat { source, boot, table, label: String::new(), index: OnceLock::new() };
-        let root = fat.root(&mut Seen::none(&fat.boot))?;
+        let root = fat.root(&mut VisitedClusters::none(&fat.boot))?;
         let label = root.label.or(fat.boot.label).unwrap_or_default();
         fat.label = String::from_utf8_lossy(&label).trim_end_matches([' ', '\0']).to_owned();
         Ok(fat)
@@ -74,7 +74,7 @@ impl<'a> Fat<'a> {
     /// The tree, without file contents. Nodes are numbered depth first, in the order of names. Mode, owner and link
     /// count, which FAT does not store, are those that Linux shows.
     pub fn tree(&self) -> Result<Tree, ReadError> {
-        let mut seen = Seen::none(&self.boot);
+        let mut seen = VisitedClusters::none(&self.boot);
         let root = self.root(&mut seen)?;
         let mut builder = Builder { fat: self, tree: Tree::default(), seen };
         builder.tree.nodes.push(node(DIRECTORY_MODE, 0, None, Body::Directory(BTreeMap::new())));
@@ -102,7 +102,7 @@ impl<'a> Fat<'a> {
         start..start + u64::from(run.end - run.start) * self.boot.cluster_size
     }
 
-    pub(super) fn root(&self, seen: &mut Seen) -> Result<Entries, ReadError> {
+    pub(super) fn root(&self, seen: &mut VisitedClusters) -> Result<Entries, ReadError> {
         if self.boot.width == Width::Bits32 {
             let runs = self.chain(seen, self.boot.root_cluster, "/")?;
             return self.directory(&runs, "/");
@@ -112,7 +112,7 @@ impl<'a> Fat<'a> {
 
     pub(super) fn chain(
         &self,
-        seen: &mut Seen,
+        seen: &mut VisitedClusters,
         first: u32,
         path: &str,
     ) -> Result<Vec<Range<u32>>, ReadError> {
@@ -143,19 +143,19 @@ impl<'a> Fat<'a> {
 struct Builder<'t, 'a> {
     fat: &'t Fat<'a>,
     tree: Tree,
-    seen: Seen,
+    seen: VisitedClusters,
 }
 
 /// A directory that is partly visited.
 struct OpenDirectory {
     id: NodeId,
     path: String,
-    waiting: std::vec::IntoIter<Entry>,
+    waiting: std::vec::IntoIter<FatEntry>,
     children: BTreeMap<Vec<u8>, NodeId>,
 }
 
 impl OpenDirectory {
-    fn new(id: NodeId, path: String, mut entries: Vec<Entry>) -> OpenDirectory {
+    fn new(id: NodeId, path: String, mut entries: Vec<FatEntry>) -> OpenDirectory {
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         OpenDirectory { id, path, waiting: entries.into_iter(), children: BTreeMap::new() }
     }
@@ -163,7 +163,7 @@ impl OpenDirectory {
 
 impl Builder<'_, '_> {
     /// Reads all directories below the root. An explicit stack avoids recursion.
-    fn descend(&mut self, root: Vec<Entry>) -> Result<(), ReadError> {
+    fn descend(&mut self, root: Vec<FatEntry>) -> Result<(), ReadError> {
         let mut open = vec![OpenDirectory::new(ROOT, String::new(), root)];
         while let Some(directory) = open.last_mut() {
             let Some(entry) = directory.waiting.next() else {
@@ -194,13 +194,13 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn push(&mut self, entry: &Entry, body: Body) {
+    fn push(&mut self, entry: &FatEntry, body: Body) {
         let mode = if entry.is_directory { DIRECTORY_MODE } else { FILE_MODE };
         let mode = if entry.is_read_only { mode & !WRITE_BITS } else { mode };
         self.tree.nodes.push(node(mode, u64::from(entry.size), Some(entry), body));
     }
 
-    fn extents(&mut self, entry: &Entry, path: &str) -> Result<Vec<Extent>, ReadError> {
+    fn extents(&mut self, entry: &FatEntry, path: &str) -> Result<Vec<Extent>, ReadError> {
         let size = u64::from(entry.size);
         let runs = match entry.first_cluster {
             0 => Vec::new(),
@@ -225,7 +225,7 @@ impl Builder<'_, '_> {
 }
 
 /// `entry` is `None` for the root, which has no timestamps.
-fn node(mode: u32, size: u64, entry: Option<&Entry>, body: Body) -> Node {
+fn node(mode: u32, size: u64, entry: Option<&FatEntry>, body: Body) -> Node {
     let modified = entry.map_or_else(Time::default, |entry| entry.modified);
     Node {
         number: 0,

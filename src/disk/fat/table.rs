@@ -124,11 +124,11 @@ impl Table {
 
 /// Clusters that were already seen in a chain. A cluster must not be in two chains.
 #[derive(Debug)]
-pub(super) struct Seen(Vec<bool>);
+pub(super) struct VisitedClusters(Vec<bool>);
 
-impl Seen {
-    pub(super) fn none(boot: &Boot) -> Seen {
-        Seen(vec![false; boot.clusters as usize])
+impl VisitedClusters {
+    pub(super) fn none(boot: &Boot) -> VisitedClusters {
+        VisitedClusters(vec![false; boot.clusters as usize])
     }
 }
 
@@ -136,7 +136,7 @@ impl Seen {
 pub(super) fn chain(
     boot: &Boot,
     table: &Table,
-    seen: &mut Seen,
+    seen: &mut VisitedClusters,
     first: u32,
     owner: &str,
 ) -> Result<Vec<Range<u32>>, ReadError> {

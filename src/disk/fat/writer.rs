@@ -10,7 +10,7 @@ use super::boot::{Boot, ENTRY_SIZE, FIRST_CLUSTER, Width};
 use super::directory::{self, encoded};
 use super::name::{LongName, short_name};
 use super::new_name::{self, ShortNames};
-use super::table::{END, Next, Seen, Table, chain};
+use super::table::{END, Next, Table, VisitedClusters, chain};
 use crate::disk::bytes::{read, u32_at};
 use crate::disk::scan::Scan;
 use crate::disk::source::{ReadError, Window};
@@ -64,18 +64,18 @@ pub fn fill(window: &Window, scan: &Scan, is_blank: bool) -> Result<(), WriteErr
 
 /// Where a directory is stored.
 #[derive(Clone, Debug)]
-enum Place {
+enum DirectoryLocation {
     /// The fixed root directory of FAT12 and FAT16, which cannot grow.
     Root,
     Clusters(Vec<Range<u32>>),
 }
 
-impl Place {
+impl DirectoryLocation {
     /// The first cluster as entries refer to it; 0 for the root.
     fn first_cluster(&self) -> u32 {
         match self {
-            Place::Root => 0,
-            Place::Clusters(runs) => runs.first().map_or(0, |run| run.start),
+            DirectoryLocation::Root => 0,
+            DirectoryLocation::Clusters(runs) => runs.first().map_or(0, |run| run.start),
         }
     }
 }
@@ -87,7 +87,7 @@ struct Writer<'a> {
     table: Table,
     /// All clusters before this one are allocated.
     next: u32,
-    directories: Vec<(Place, Vec<u8>)>,
+    directories: Vec<(DirectoryLocation, Vec<u8>)>,
     files: Vec<(NodeId, Vec<Range<u32>>)>,
 }
 
@@ -103,7 +103,7 @@ struct Old {
 struct Waiting {
     node: NodeId,
     path: String,
-    place: Place,
+    place: DirectoryLocation,
     /// First cluster of the parent directory, as stored in `..`.
     parent: u32,
     is_new: bool,
@@ -112,8 +112,8 @@ struct Waiting {
 impl Writer<'_> {
     fn decide(&mut self) -> Result<(), WriteError> {
         let place = match self.boot.width {
-            Width::Bits32 => Place::Clusters(self.chain(self.boot.root_cluster, "/")?),
-            _ => Place::Root,
+            Width::Bits32 => DirectoryLocation::Clusters(self.chain(self.boot.root_cluster, "/")?),
+            _ => DirectoryLocation::Root,
         };
         let mut waiting =
             VecDeque::from([Waiting { node: ROOT, path: String::new(), place, parent: 0, is_new: false }]);
@@ -157,7 +157,7 @@ impl Writer<'_> {
             if let Some(there) = old.get(&new_name::folded(name)) {
                 match (is_directory, there.is_directory) {
                     (true, true) => {
-                        let place = Place::Clusters(self.chain(there.first_cluster, &path)?);
+                        let place = DirectoryLocation::Clusters(self.chain(there.first_cluster, &path)?);
                         waiting.push_back(Waiting { node: *child, path, place, parent: own, is_new: false });
                         continue;
                     }
@@ -198,7 +198,7 @@ impl Writer<'_> {
     ) -> Result<[u8; ENTRY], WriteError> {
         let node = &self.scan.tree.nodes[id];
         if matches!(node.body, Body::Directory(_)) {
-            let place = Place::Clusters(self.allocate(self.clusters_of(self.length_of(id)))?);
+            let place = DirectoryLocation::Clusters(self.allocate(self.clusters_of(self.length_of(id)))?);
             let first = place.first_cluster();
             waiting.push_back(Waiting { node: id, path, place, parent, is_new: true });
             return Ok(entry(short, directory::DIRECTORY, first, 0, node.modified));
@@ -225,7 +225,7 @@ impl Writer<'_> {
             )));
         }
         match &mut directory.place {
-            Place::Root => {
+            DirectoryLocation::Root => {
                 let capacity = (self.boot.root.end - self.boot.root.start) as usize;
                 if length > capacity {
                     let entries = capacity / ENTRY;
@@ -234,7 +234,7 @@ impl Writer<'_> {
                     )));
                 }
             }
-            Place::Clusters(runs) => {
+            DirectoryLocation::Clusters(runs) => {
                 let have: u32 = runs.iter().map(|run| run.end - run.start).sum();
                 let more = self.clusters_of(length as u64).saturating_sub(have);
                 if more > 0 {
@@ -264,8 +264,8 @@ impl Writer<'_> {
     /// A directory's bytes before the names, and its existing names by their case-folded form.
     fn old(&self, directory: &Waiting) -> Result<(Vec<u8>, BTreeMap<String, Old>), WriteError> {
         let places = match &directory.place {
-            Place::Root => vec![self.boot.root.clone()],
-            Place::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
+            DirectoryLocation::Root => vec![self.boot.root.clone()],
+            DirectoryLocation::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
         };
         let mut bytes = Vec::new();
         for place in places {
@@ -309,7 +309,7 @@ impl Writer<'_> {
     }
 
     fn chain(&self, first: u32, path: &str) -> Result<Vec<Range<u32>>, WriteError> {
-        Ok(chain(&self.boot, &self.table, &mut Seen::none(&self.boot), first, path)?)
+        Ok(chain(&self.boot, &self.table, &mut VisitedClusters::none(&self.boot), first, path)?)
     }
 
     fn free(&mut self, first: u32, path: &str) -> Result<(), WriteError> {
@@ -375,8 +375,8 @@ impl Writer<'_> {
         for (place, bytes) in &self.directories {
             let mut rest = bytes.as_slice();
             let places = match place {
-                Place::Root => vec![self.boot.root.clone()],
-                Place::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
+                DirectoryLocation::Root => vec![self.boot.root.clone()],
+                DirectoryLocation::Clusters(runs) => runs.iter().map(|run| self.bytes_of(run)).collect(),
             };
             for place in places {
                 let (these, others) = rest.split_at(rest.len().min((place.end - place.start) as usize));

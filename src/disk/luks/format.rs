@@ -2,7 +2,7 @@
 
 use super::derivation::{Hash, KeyDerivation};
 use super::entropy::Entropy;
-use super::header::{BINARY_SIZE, HEADER_SIZE, Header, Place, SALT_SIZE};
+use super::header::{BINARY_SIZE, HEADER_SIZE, HeaderCopy, LuksHeader, SALT_SIZE};
 use super::key::{KEY_SIZE, VolumeKey};
 use super::parameters::{LuksError, Parameters};
 use super::stripes::{STRIPES, split};
@@ -78,7 +78,7 @@ pub fn format(
             "keyslots_size": (DATA_OFFSET - KEYSLOT_OFFSET as u64).to_string(),
         },
     });
-    let header = Header {
+    let header = LuksHeader {
         size: HEADER_SIZE as u64,
         sequence: 1,
         label: parameters.label.clone().unwrap_or_default(),
@@ -86,8 +86,8 @@ pub fn format(
         uuid: parameters.uuid,
         json: metadata.to_string().into_bytes(),
     };
-    let mut bytes = header.encode(Place::Primary, &primary_salt);
-    bytes.extend(header.encode(Place::Secondary, &secondary_salt));
+    let mut bytes = header.encode(HeaderCopy::Primary, &primary_salt);
+    bytes.extend(header.encode(HeaderCopy::Secondary, &secondary_salt));
     bytes.extend_from_slice(&stripes);
     Ok(Volume { header: bytes, key })
 }

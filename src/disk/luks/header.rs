@@ -39,14 +39,14 @@ const CHECKSUM: Range<usize> = 448..512;
 
 /// Which of the two headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum HeaderCopy {
     /// At the partition's start.
     Primary,
     /// Directly after the primary header's JSON area.
     Secondary,
 }
 
-impl Place {
+impl HeaderCopy {
     const fn magic(self) -> &'static [u8; 6] {
         match self {
             Self::Primary => b"LUKS\xba\xbe",
@@ -64,7 +64,7 @@ impl Place {
 
 /// The contents of both headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct LuksHeader {
     /// Size of each header with its JSON area, in bytes.
     pub size: u64,
     /// Sequence number: incremented at each update. The two headers differ after an interrupted update.
@@ -76,15 +76,15 @@ pub(super) struct Header {
     pub json: Vec<u8>,
 }
 
-impl Header {
+impl LuksHeader {
     /// Encodes [`Self::size`] bytes. `json` must leave at least one byte of its area free.
-    pub(super) fn encode(&self, place: Place, salt: &[u8; SALT_SIZE]) -> Vec<u8> {
+    pub(super) fn encode(&self, place: HeaderCopy, salt: &[u8; SALT_SIZE]) -> Vec<u8> {
         let size = self.size as usize;
         assert!(BINARY_SIZE + self.json.len() < size, "the JSON fits its area");
         let mut bytes = vec![0; size];
         let offset = match place {
-            Place::Primary => 0,
-            Place::Secondary => self.size,
+            HeaderCopy::Primary => 0,
+            HeaderCopy::Secondary => self.size,
         };
         bytes[MAGIC].copy_from_slice(place.magic());
         bytes[VERSION].copy_from_slice(&VERSION_NUMBER.to_be_bytes());
@@ -103,7 +103,7 @@ impl Header {
     }
 
     /// Reads the header at byte `at`.
-    pub(super) fn read(source: &dyn Source, place: Place, at: u64) -> Result<Self, ReadError> {
+    pub(super) fn read(source: &dyn Source, place: HeaderCopy, at: u64) -> Result<Self, ReadError> {
         let failed = |error| ReadError::Io { at, error };
         let mut bytes = vec![0; BINARY_SIZE];
         source.read_at(&mut bytes, at).map_err(failed)?;
@@ -137,7 +137,7 @@ impl Header {
 /// Checks everything that must be valid before the checksum can be computed. Returns the header's size.
 fn check_shape(
     bytes: &[u8],
-    place: Place,
+    place: HeaderCopy,
     at: u64,
     wrong: &dyn Fn(&Range<usize>, String) -> ReadError,
 ) -> Result<u64, ReadError> {

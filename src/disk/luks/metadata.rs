@@ -5,7 +5,7 @@
 
 use super::derivation::{Argon2Cost, Hash, KeyDerivation};
 use super::fields::{Field, damaged};
-use super::header::{BINARY_SIZE, Header};
+use super::header::{BINARY_SIZE, LuksHeader};
 use super::stripes::STRIPES;
 use super::xts::TWEAK_UNIT;
 use crate::disk::source::ReadError;
@@ -66,7 +66,7 @@ pub(super) struct Digest {
 }
 
 impl Metadata {
-    pub(super) fn parse(header: &Header) -> Result<Self, ReadError> {
+    pub(super) fn parse(header: &LuksHeader) -> Result<Self, ReadError> {
         let at = BINARY_SIZE as u64;
         let value = serde_json::from_slice(&header.json)
             .map_err(|error| damaged("LUKS2 JSON area", at, error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use super::derivation::MOST_WORK;
 use super::fields::damaged;
-use super::header::{Header, Place};
+use super::header::{HeaderCopy, LuksHeader};
 use super::key::VolumeKey;
 use super::metadata::{Keyslot, Metadata, Segment};
 use super::plain::Plain;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// A LUKS2 volume with two valid and matching headers.
 pub struct Luks<'a> {
     source: &'a dyn Source,
-    header: Header,
+    header: LuksHeader,
     metadata: Metadata,
 }
 
@@ -41,8 +41,8 @@ pub enum UnlockError {
 impl<'a> Luks<'a> {
     /// Reads the headers of a partition. A header that cryptsetup would repair from its copy is an error here.
     pub fn open(source: &'a dyn Source) -> Result<Self, ReadError> {
-        let header = Header::read(source, Place::Primary, 0)?;
-        let secondary = Header::read(source, Place::Secondary, header.size)?;
+        let header = LuksHeader::read(source, HeaderCopy::Primary, 0)?;
+        let secondary = LuksHeader::read(source, HeaderCopy::Secondary, header.size)?;
         check_equal(&header, &secondary)?;
         let metadata = Metadata::parse(&header)?;
         let luks = Self { source, header, metadata };
@@ -138,7 +138,7 @@ impl<'a> Luks<'a> {
     }
 }
 
-fn check_equal(primary: &Header, secondary: &Header) -> Result<(), ReadError> {
+fn check_equal(primary: &LuksHeader, secondary: &LuksHeader) -> Result<(), ReadError> {
     let differing = [
         ("size", primary.size != secondary.size),
         ("sequence number", primary.sequence != secondary.sequence),

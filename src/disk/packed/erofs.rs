@@ -1,6 +1,6 @@
 //! erofs, compressed and uncompressed, using the erofs-rs crate.
 
-use super::{Attributes, Builder, PATH_MAX, Packed, damaged};
+use super::{Attributes, PATH_MAX, Packed, PathTreeBuilder, damaged};
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::{Body, NodeId, Time};
 use erofs_rs::r#async::{EroFS, File};
@@ -18,13 +18,13 @@ const KIND: Packed = Packed::Erofs;
 /// UUID and label, if set.
 type Names = (Option<String>, Option<String>);
 
-pub(super) fn read(source: &dyn Source, builder: &mut Builder) -> Result<Names, ReadError> {
+pub(super) fn read(source: &dyn Source, builder: &mut PathTreeBuilder) -> Result<Names, ReadError> {
     // The crate's synchronous interface needs the image as one slice, which would require a mapped file and thus unsafe
     // code.
     now(read_all(source, builder))
 }
 
-async fn read_all(source: &dyn Source, builder: &mut Builder) -> Result<Names, ReadError> {
+async fn read_all(source: &dyn Source, builder: &mut PathTreeBuilder) -> Result<Names, ReadError> {
     let filesystem = EroFS::new(Image { source }).await.map_err(of)?;
     let root = filesystem.get_inode(filesystem.super_block().root_inode_id()).await.map_err(of)?;
     let attributes = attributes_of(&filesystem, &root).await?;

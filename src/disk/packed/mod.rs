@@ -45,7 +45,7 @@ pub struct Unpacked {
 /// nodes; or `scratch` is full.
 pub fn unpack(kind: Packed, source: &dyn Source, scratch: &Path) -> Result<Unpacked, ReadError> {
     let file = tempfile::tempfile_in(scratch).map_err(|error| ReadError::Unpack { error })?;
-    let mut builder = Builder { tree: Tree::default(), paths: BTreeMap::new(), file, end: 0 };
+    let mut builder = PathTreeBuilder { tree: Tree::default(), paths: BTreeMap::new(), file, end: 0 };
     // The input is untrusted: a panic in a reader must not end the whole verification, and the deepest possible
     // directories must not overflow the reader's stack.
     let nodes = match kind {
@@ -79,7 +79,7 @@ fn damaged(kind: Packed, problem: impl ToString) -> ReadError {
 }
 
 /// Builds a tree from paths, and a file with the contents of all files.
-struct Builder {
+struct PathTreeBuilder {
     tree: Tree,
     paths: BTreeMap<Vec<u8>, NodeId>,
     file: File,
@@ -97,7 +97,7 @@ struct Attributes {
     extended: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Builder {
+impl PathTreeBuilder {
     /// Adds a node. Directories must come before their contents; the first one is the root.
     fn add(&mut self, path: &[u8], attributes: Attributes, size: u64, body: Body) -> Result<NodeId, String> {
         let id = self.tree.nodes.len();

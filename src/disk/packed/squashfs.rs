@@ -1,6 +1,6 @@
 //! squashfs 4.0, using the backhand crate. The crate does not read extended attributes or hard links.
 
-use super::{Attributes, Builder, Packed, damaged};
+use super::{Attributes, Packed, PathTreeBuilder, damaged};
 use crate::disk::bytes::{self, u32_at};
 use crate::disk::source::{ReadError, Source};
 use crate::disk::tree::{Body, Content, Time};
@@ -18,7 +18,7 @@ pub(super) fn nodes(source: &dyn Source) -> Result<usize, ReadError> {
     Ok(u32_at(&bytes::read(source, 0, 96)?, 4) as usize)
 }
 
-pub(super) fn read(source: &dyn Source, builder: &mut Builder) -> Result<(), ReadError> {
+pub(super) fn read(source: &dyn Source, builder: &mut PathTreeBuilder) -> Result<(), ReadError> {
     let reader = BufReader::with_capacity(BUFFER, Cursor { source, at: 0 });
     let filesystem = FilesystemReader::from_reader(reader).map_err(|error| damaged(KIND, error))?;
     let mut nodes: Vec<_> = filesystem.files().collect();

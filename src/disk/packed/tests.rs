@@ -1,7 +1,7 @@
 //! Reads images of mksquashfs and mkfs.erofs with every compressor that these support.
 
 use super::*;
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::disk::{detect, judge, read_file};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
@@ -37,7 +37,7 @@ fn make(program: &str, args: &[&str]) -> Vec<u8> {
 }
 
 fn check(kind: Packed, image: &[u8], what: &str) -> Unpacked {
-    assert_eq!(detect(&image).unwrap(), Some(Kind::Packed(kind)), "{what}");
+    assert_eq!(detect(&image).unwrap(), Some(VolumeKind::Packed(kind)), "{what}");
     let directory = tempfile::tempdir().unwrap();
     let unpacked = unpack(kind, &image, directory.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
     let expected = directory.path().join("root");

@@ -5,7 +5,7 @@ use uuid::Uuid;
 /// Offsets of these fields in a block. The log sequence number is not needed here: it is 0 in blocks that did not go
 /// through the log, as in a new block.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct HeaderOffsets {
     crc: usize,
     daddr: usize,
     uuid: usize,
@@ -13,7 +13,7 @@ pub(super) struct Header {
     owner_width: usize,
 }
 
-impl Header {
+impl HeaderOffsets {
     /// Data and free list blocks of directories: `xfs_dir3_blk_hdr`.
     pub(super) const DIRECTORY: Self = Self { crc: 4, daddr: 8, uuid: 24, owner: 40, owner_width: 8 };
     /// Index blocks of directories and attributes: `xfs_da3_blkinfo`.
@@ -25,7 +25,7 @@ impl Header {
     /// Btree blocks of a group: `xfs_btree_sblock`.
     pub(super) const SHORT_BTREE: Self = Self { crc: 52, daddr: 16, uuid: 32, owner: 48, owner_width: 4 };
 
-    /// Fills in the fields. `owner` is an inode, or a group for [`Header::SHORT_BTREE`].
+    /// Fills in the fields. `owner` is an inode, or a group for [`HeaderOffsets::SHORT_BTREE`].
     pub(super) fn seal(self, block: &mut [u8], daddr: u64, owner: u64, uuid: Uuid) {
         put(block, self.daddr, &daddr.to_be_bytes());
         put(block, self.uuid, uuid.as_bytes());

@@ -7,7 +7,7 @@ use crate::template::Bytes;
 
 /// A partition or filesystem on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct DeviceContent {
     /// The partition number; `None` for the whole device.
     pub partition: Option<u32>,
     pub size: Bytes,
@@ -18,7 +18,7 @@ pub struct Found {
 }
 
 /// Lists the partitions of a device, or a filesystem without a partition table. Empty if nothing was recognized.
-pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
+pub fn contents(name: &str, device: &Device) -> Result<Vec<DeviceContent>, Failure> {
     let sector = device.sector_size.bytes();
     if let Some(table) = table(name, device)? {
         let found = table.partitions.iter().map(|partition| {
@@ -26,7 +26,7 @@ pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
             let size =
                 (partition.last_lba.0.saturating_sub(partition.first_lba.0) + 1).saturating_mul(sector);
             let label = signature(&path(name), Some((start, size))).and_then(|signature| signature.label);
-            Found {
+            DeviceContent {
                 partition: Some(partition.number),
                 size: Bytes(size),
                 kind: partition.filesystem.clone(),
@@ -37,7 +37,7 @@ pub fn contents(name: &str, device: &Device) -> Result<Vec<Found>, Failure> {
     }
     let whole = signature(&path(name), None).filter(|signature| signature.kind.is_some());
     Ok(whole
-        .map(|signature| Found {
+        .map(|signature| DeviceContent {
             partition: None,
             size: device.size,
             kind: signature.kind,

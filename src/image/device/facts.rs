@@ -67,7 +67,7 @@ pub fn table(name: &str, device: &Device) -> Result<Option<ExistingTable>, Failu
     let sector = device.sector_size.bytes();
     let mut bytes = vec![0; sector as usize];
     file.read_exact_at(&mut bytes, sector).context(context)?;
-    let Ok(header) = gpt::Header::decode(&bytes) else { return Ok(None) };
+    let Ok(header) = gpt::GptHeader::decode(&bytes) else { return Ok(None) };
     let mut array = vec![0; header.array_size()];
     let at = header.entries.0.saturating_mul(sector);
     if file.read_exact_at(&mut array, at).is_err() || gpt::crc32(&array) != header.entries_crc {

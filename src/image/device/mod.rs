@@ -6,6 +6,6 @@ mod contents;
 mod facts;
 mod uses;
 
-pub use contents::{Found, contents};
+pub use contents::{DeviceContent, contents};
 pub use facts::{facts, table};
 pub use uses::{Use, open};

@@ -62,7 +62,7 @@ impl Use {
 
 /// A device or one of its partitions: name, and device number as printed by the kernel ("8:1").
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
+struct DevicePart {
     name: String,
     number: String,
 }
@@ -128,7 +128,7 @@ fn uses(directory: &Path) -> Result<Vec<Use>, Failure> {
 
 /// Finds loop devices backed by the disk or a partition of it, which the kernel does not list as holders. Source:
 /// Linux, Documentation/ABI/testing/sysfs-block-loop, backing_file.
-fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
+fn loops(parts: &[DevicePart], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
         let Ok(backing) = std::fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
@@ -143,10 +143,10 @@ fn loops(parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use>
 
 /// Lists the device and its partitions, which are subdirectories with a file `partition`. Source: Linux,
 /// Documentation/ABI/stable/sysfs-block.
-fn parts(directory: &Path) -> Result<Vec<Part>, Failure> {
-    let part = |directory: &Path| -> Option<Part> {
+fn parts(directory: &Path) -> Result<Vec<DevicePart>, Failure> {
+    let part = |directory: &Path| -> Option<DevicePart> {
         let number = std::fs::read_to_string(directory.join("dev")).ok()?.trim().to_owned();
-        Some(Part { name: directory.file_name()?.to_str()?.to_owned(), number })
+        Some(DevicePart { name: directory.file_name()?.to_str()?.to_owned(), number })
     };
     let entries =
         std::fs::read_dir(directory).context(|| format!("could not read `{}`", directory.display()))?;
@@ -161,7 +161,7 @@ fn parts(directory: &Path) -> Result<Vec<Part>, Failure> {
 
 /// Finds mounts of the parts. Source: proc(5), /proc/pid/mountinfo: field 3 is the device number, field 5 the mount
 /// point; type and source follow the "-". btrfs uses device numbers of its own, so the source is compared too.
-fn mounts(mountinfo: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
+fn mounts(mountinfo: &str, parts: &[DevicePart], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     mountinfo
         .lines()
         .filter_map(|line| {
@@ -180,7 +180,7 @@ fn mounts(mountinfo: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<St
 }
 
 /// Finds swap space on the parts. Source: proc(5), /proc/swaps: the first field is the device.
-fn swaps(swaps: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
+fn swaps(swaps: &str, parts: &[DevicePart], number_of: &dyn Fn(&str) -> Option<String>) -> Vec<Use> {
     swaps
         .lines()
         .skip(1)
@@ -196,8 +196,8 @@ fn swaps(swaps: &str, parts: &[Part], number_of: &dyn Fn(&str) -> Option<String>
 mod tests {
     use super::*;
 
-    fn disk() -> Vec<Part> {
-        let part = |name: &str, number: &str| Part { name: name.into(), number: number.into() };
+    fn disk() -> Vec<DevicePart> {
+        let part = |name: &str, number: &str| DevicePart { name: name.into(), number: number.into() };
         vec![part("sda", "8:0"), part("sda1", "8:1"), part("sda2", "8:2")]
     }
 

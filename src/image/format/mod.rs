@@ -47,6 +47,8 @@ pub use foreign::foreign;
 pub use image_format::ImageFormat;
 pub use iso::{BootCatalog, CdImage, boot_catalog};
 pub use medium::{Cd, Medium, MediumKind, RootTree, Start, initramfs_of_cd};
-pub use open::{Kind, OpenedImage, Published, format_name, is_self_contained, kind_of, open, open_published};
+pub use open::{
+    FileKind, OpenedImage, Published, format_name, is_self_contained, kind_of, open, open_published,
+};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};

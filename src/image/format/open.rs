@@ -142,20 +142,20 @@ pub(super) fn unpacked(file: File, scratch: &Path) -> Result<File, Failure> {
 
 /// The kind of an image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A disk image that can be opened directly.
     Image(ImageFormat),
     /// A compressed file or an archive that has to be unpacked first.
     Packed,
 }
 
-pub fn kind_of(file: &File) -> std::io::Result<Kind> {
+pub fn kind_of(file: &File) -> std::io::Result<FileKind> {
     let start = start(file)?;
     let is_packed = COMPRESSIONS.iter().any(|(magic, _)| start.starts_with(magic));
     if is_packed || start.get(257..262) == Some(b"ustar") {
-        return Ok(Kind::Packed);
+        return Ok(FileKind::Packed);
     }
-    format_of(file).map(Kind::Image)
+    format_of(file).map(FileKind::Image)
 }
 
 /// Returns the name of the published format of a file for receipts.
@@ -460,7 +460,7 @@ mod tests {
             )
             .unwrap();
             let file = File::open(&path).unwrap();
-            assert_eq!(kind_of(&file).unwrap(), Kind::Image(ImageFormat::Qcow2));
+            assert_eq!(kind_of(&file).unwrap(), FileKind::Image(ImageFormat::Qcow2));
             let alone = is_self_contained(&file, ImageFormat::Qcow2);
             let opened = open(&path, directory.path()).map(|opened| opened.size);
             (alone.map_err(|failure| failure.message), opened.map_err(|failure| failure.details[0].clone()))

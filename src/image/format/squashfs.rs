@@ -60,7 +60,7 @@ pub(super) fn squashfs(tree: &Tree, diskless: &Diskless, time: u64, scratch: &Pa
 /// An entry as printed by `unsquashfs -lln`: type and permissions, owner and group, size or device numbers, and path
 /// with the target of a symbolic link. The size of directories is omitted: it is that of squashfs's index.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
+struct ListedNode {
     path: Vec<u8>,
     mode: String,
     owners: String,
@@ -73,7 +73,7 @@ fn difference<'i>(items: impl Iterator<Item = &'i Item>, listing: &[u8]) -> Opti
     let found = parse(listing);
     let by_name: BTreeMap<&[u8], &Item> = items.iter().map(|item| (name(item), *item)).collect();
     // A hard link is listed like the file.
-    let expected: BTreeSet<Line> = items
+    let expected: BTreeSet<ListedNode> = items
         .iter()
         .filter(|item| !name(item).is_empty())
         .filter_map(|item| {
@@ -102,7 +102,7 @@ fn name(item: &Item) -> &[u8] {
 }
 
 /// Returns the expected line of `item`. `of` is the item with the attributes, which differs for hard links.
-fn line(item: &Item, of: &Item) -> Line {
+fn line(item: &Item, of: &Item) -> ListedNode {
     let kind = match of.kind {
         EntryType::Directory => 'd',
         EntryType::Symlink => 'l',
@@ -123,7 +123,7 @@ fn line(item: &Item, of: &Item) -> Line {
     };
     // Symbolic links have no permissions.
     let mode = if kind == 'l' { 0o777 } else { of.mode };
-    Line {
+    ListedNode {
         path,
         mode: format!("{kind}{}", permissions(mode)),
         owners: format!("{}/{}", of.owner, of.group),
@@ -148,8 +148,8 @@ fn permissions(mode: u32) -> String {
 }
 
 /// Parses a listing. Names may contain newlines, so other lines continue the name of the previous entry.
-fn parse(listing: &[u8]) -> BTreeSet<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+fn parse(listing: &[u8]) -> BTreeSet<ListedNode> {
+    let mut lines: Vec<ListedNode> = Vec::new();
     for text in listing.split(|byte| *byte == b'\n') {
         match entry(text) {
             Some(line) => lines.push(line),
@@ -169,7 +169,7 @@ fn parse(listing: &[u8]) -> BTreeSet<Line> {
 }
 
 /// Parses `-rw-r--r-- 0/0     1234 2026-11-30 03:59 squashfs-root/etc/fstab`
-fn entry(text: &[u8]) -> Option<Line> {
+fn entry(text: &[u8]) -> Option<ListedNode> {
     let separator = format!(" {ROOT}");
     let at = text.windows(separator.len()).position(|window| window == separator.as_bytes())?;
     let head = std::str::from_utf8(&text[..at]).ok()?;
@@ -182,7 +182,7 @@ fn entry(text: &[u8]) -> Option<Line> {
     }
     let size = if mode.starts_with('d') { String::new() } else { size.concat() };
     let path = text[at + separator.len()..].to_vec();
-    Some(Line { path, mode: (*mode).to_owned(), owners: (*owners).to_owned(), size })
+    Some(ListedNode { path, mode: (*mode).to_owned(), owners: (*owners).to_owned(), size })
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl<'f> Tree<'f> {
     pub(super) fn read_file(file: &'f File) -> io::Result<Tree<'f>> {
         let end_of_file = file.metadata()?.len();
         let mut items = Vec::new();
-        let mut archive = Archive::new(Reader { file, at: 0 });
+        let mut archive = Archive::new(TreeReader { file, at: 0 });
         let mut from = 0;
         for entry in archive.entries_with_seek()? {
             let mut entry = entry?;
@@ -116,7 +116,7 @@ impl<'f> Tree<'f> {
 
     /// Returns a reader of a regular file's data.
     pub(super) fn reader(&self, item: &Item) -> impl Read + use<'f> {
-        Reader { file: self.file, at: item.data.start }.take(item.data.end - item.data.start)
+        TreeReader { file: self.file, at: item.data.start }.take(item.data.end - item.data.start)
     }
 
     /// Describes the extended attributes that are lost if only some can be stored; `None` if none are lost.
@@ -145,7 +145,7 @@ impl<'f> Tree<'f> {
     ) -> io::Result<()> {
         for item in self.items.iter().filter(|item| wanted(item)) {
             let length = item.span.end - item.span.start;
-            io::copy(&mut Reader { file: self.file, at: item.span.start }.take(length), out)?;
+            io::copy(&mut TreeReader { file: self.file, at: item.span.start }.take(length), out)?;
         }
         // Two empty blocks mark the end of a tar.
         out.write_all(&[0; 2 * BLOCK as usize])
@@ -164,12 +164,12 @@ fn attributes_of(entry: &mut tar::Entry<impl Read>) -> io::Result<Vec<String>> {
 }
 
 /// A reader with a separate position in the file.
-struct Reader<'f> {
+struct TreeReader<'f> {
     file: &'f File,
     at: u64,
 }
 
-impl Read for Reader<'_> {
+impl Read for TreeReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.at)?;
         self.at += count as u64;
@@ -177,7 +177,7 @@ impl Read for Reader<'_> {
     }
 }
 
-impl Seek for Reader<'_> {
+impl Seek for TreeReader<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.at = match to {
             SeekFrom::Start(at) => at,

@@ -4,7 +4,7 @@ use super::kernel::{Kernel, newest_kernel};
 use super::{grub_efi, systemd_boot};
 use crate::content::Tree;
 use crate::host::Failure;
-use crate::plan::bls::{self, Entry};
+use crate::plan::bls::{self, LoaderEntry};
 use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, words};
 use crate::plan::{Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
@@ -144,11 +144,11 @@ fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, op
 }
 
 /// Returns the default entry among those with a kernel. Hooks may add entries of EFI programs.
-pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Entry>, Failure> {
+pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<LoaderEntry>, Failure> {
     let mut entries = Vec::new();
     for name in tree.list(ENTRIES).iter().filter(|name| name.ends_with(".conf")) {
         let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
-        entries.push(Entry::parse(name, &text));
+        entries.push(LoaderEntry::parse(name, &text));
     }
     entries.sort_by(bls::order);
     // Only systemd-boot has settings. GRUB boots the first entry in sort order.

@@ -3,7 +3,7 @@
 use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entry};
 use crate::content::Tree;
 use crate::host::Failure;
-use crate::plan::bls::Entry;
+use crate::plan::bls::LoaderEntry;
 use crate::plan::command_line::{altered_by_grub, equivalent_for_grub, for_grub, quote_for_grub, words};
 use crate::plan::{Firmware, Loader, Plan};
 
@@ -44,7 +44,7 @@ fn serial_speed(options: &str) -> Option<u32> {
     Some(speed.parse().unwrap_or(9600))
 }
 
-fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> {
+fn configuration(entry: &LoaderEntry, serial: Option<u32>) -> Result<String, Failure> {
     let linux = entry.linux.as_deref().unwrap_or_default();
     let initrds = if entry.initrds.is_empty() {
         String::new()
@@ -69,7 +69,7 @@ fn configuration(entry: &Entry, serial: Option<u32>) -> Result<String, Failure> 
 }
 
 /// Quotes the options of the entry for GRUB's shell.
-fn options(entry: &Entry) -> Result<String, Failure> {
+fn options(entry: &LoaderEntry) -> Result<String, Failure> {
     for_grub(&entry.options).ok_or_else(|| {
         let word = altered_by_grub(&entry.options).unwrap_or_default();
         let failure = Failure::new(format!("GRUB cannot pass `{word}` on the kernel command line"))
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn entry_is_converted_to_a_menu() {
-        let entry = Entry::parse(
+        let entry = LoaderEntry::parse(
             "debian.conf",
             "title Debian GNU/Linux 12\nlinux /boot/vmlinuz-6.1\ninitrd /boot/ucode.cpio\ninitrd /boot/initrd.img-6.1\n\
              options root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c\n",
@@ -148,7 +148,7 @@ mod tests {
             std::fs::write(path, text).unwrap();
         };
         let loader = "title Fedora\nversion 6.9\nlinux /boot/vmlinuz-6.9\ninitrd /boot/initramfs-6.9.img\noptions root=x rw  a=$b \"c=d e\"\n";
-        let entry = Entry::parse("fedora.conf", loader);
+        let entry = LoaderEntry::parse("fedora.conf", loader);
         write("grub/grub.cfg", &configuration(&entry, Some(9600)).unwrap());
         write("loader/entries/fedora-6.9.conf", loader);
         // Entries of kernel-install have paths relative to /boot.

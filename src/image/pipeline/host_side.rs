@@ -5,12 +5,12 @@ mod request;
 use super::secrets::{hashes, passphrases};
 use super::{AssembleJob, Assembled, EmbeddedFile, Job};
 use crate::content::provision::{self, Role};
-use crate::content::{self, Cache, ContentRequest, Entry, Inventory, Metadata, Package, cache_names};
+use crate::content::{self, Cache, CacheEntry, ContentRequest, Inventory, Metadata, Package, cache_names};
 use crate::host::{AtomicFile, Context, Durability, Failure, Progress, Worker};
 use crate::image::customize::{self, HookFiles};
 use crate::image::format::{self, Material};
 use crate::image::newest_kernel;
-use crate::plan::{self, Footprint, Item, ItemKind, Plan, Published, Secrets};
+use crate::plan::{self, ContentItem, Footprint, ItemKind, Plan, Published, Secrets};
 use crate::template::{Bytes, Secret, SoftwareManager};
 pub use request::sweep;
 use request::{check_free_space, content, content_request, now};
@@ -97,9 +97,9 @@ pub struct Built {
 pub struct Prepared {
     /// `None` if the content cannot be downloaded again.
     request: Option<ContentRequest>,
-    entry: Entry,
+    entry: CacheEntry,
     fresh: bool,
-    embedded: Vec<Entry>,
+    embedded: Vec<CacheEntry>,
     hashes: BTreeMap<String, Secret>,
     passphrases: BTreeMap<String, Secret>,
     role: Option<Role>,
@@ -119,7 +119,7 @@ impl Prepared {
         if !self.embedded.is_empty() {
             let program = std::env::current_exe().and_then(|path| path.metadata()).map_or(0, |m| m.len());
             let mut add =
-                |path: String, bytes| footprint.items.push(Item { path, bytes, kind: ItemKind::File });
+                |path: String, bytes| footprint.items.push(ContentItem { path, bytes, kind: ItemKind::File });
             add("/usr/bin/ister".to_owned(), program);
             for entry in &self.embedded {
                 add(format!("{}/{}", plan::INSTALLER_CACHE, cache_names(&entry.key).0), entry.metadata.size);
@@ -130,7 +130,7 @@ impl Prepared {
 }
 
 /// Returns the files that installing the boot loader will add to the boot partition.
-fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
+fn kernel_copies(footprint: &Footprint) -> Vec<ContentItem> {
     let list = |directory: &str| {
         let mut names: Vec<String> = footprint
             .items
@@ -146,7 +146,7 @@ fn kernel_copies(footprint: &Footprint) -> Vec<Item> {
     let copies = newest_kernel(list).map(|kernel| kernel.copies).unwrap_or_default();
     let item = |(from, to): (String, String)| {
         let bytes = footprint.items.iter().find(|item| item.path == from)?.bytes;
-        Some(Item { path: to, bytes, kind: ItemKind::File })
+        Some(ContentItem { path: to, bytes, kind: ItemKind::File })
     };
     copies.into_iter().filter_map(item).collect()
 }

@@ -18,7 +18,7 @@ pub use secrets::read_secret;
 
 pub use swupd::swupd_in_namespace;
 
-use crate::content::swupd::{Request, Task};
+use crate::content::swupd::{InstallRequest, Task};
 use crate::content::{ContentRequest, Inventory, Metadata};
 use crate::image::customize::HookFiles;
 use crate::plan::Plan;
@@ -40,7 +40,7 @@ enum Job {
     /// Remove files that killed builds left in the workspace directory, which is used if memory is short.
     Sweep { workspace: PathBuf },
     /// Install swupd content into a directory of the host, or verify such a directory.
-    Swupd { request: Box<Request>, task: Task, tree: PathBuf },
+    Swupd { request: Box<InstallRequest>, task: Task, tree: PathBuf },
     /// Unpack the content from the first file, customize it and write the disks to the other files.
     Assemble(Box<AssembleJob>),
 }

@@ -2,14 +2,14 @@
 //! of any owner.
 
 use super::Job;
-use crate::content::swupd::{Request, Task};
+use crate::content::swupd::{InstallRequest, Task};
 use crate::host::{Failure, Progress, Worker};
 use serde::Deserialize;
 use std::path::Path;
 
 /// Runs a task on `tree` in the sandbox and returns its result. The paths of the request and `tree` are absolute.
 pub fn swupd_in_namespace<A: for<'de> Deserialize<'de>>(
-    request: &Request,
+    request: &InstallRequest,
     task: Task,
     tree: &Path,
     progress: &dyn Progress,
@@ -20,7 +20,7 @@ pub fn swupd_in_namespace<A: for<'de> Deserialize<'de>>(
 
 /// The part that runs in the sandbox.
 pub(super) fn work(
-    request: &Request,
+    request: &InstallRequest,
     task: &Task,
     tree: &Path,
     progress: &dyn Progress,

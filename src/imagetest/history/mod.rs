@@ -259,7 +259,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imagetest::{FileRecord, RESULTS_VERSION, Record, Run, StepKind, StepRecord};
+    use crate::imagetest::{FileRecord, RESULTS_VERSION, Record, StepKind, StepRecord, TestRun};
 
     fn results(id: &str, day: u32, outcome: StepOutcome, seconds: f64, version: &str) -> Results {
         let step = StepRecord {
@@ -275,7 +275,7 @@ mod tests {
         };
         Results {
             version: RESULTS_VERSION,
-            run: Run {
+            run: TestRun {
                 id: id.to_owned(),
                 started: format!("2026-01-{day:02}T00:00:00Z"),
                 seconds,

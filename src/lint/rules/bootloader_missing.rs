@@ -1,6 +1,6 @@
 //! `bootloader-missing`: a UEFI image has no bundle with a boot loader.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, SoftwareManager, Template};
 
@@ -19,10 +19,10 @@ pub(super) static RULE: Rule = Rule {
     "Version": 40,
     "Bundles": ["bootloader", "kernel-kvm", "os-core"]
 }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, _: &Content, out: &mut Findings) {
+fn check(template: &Template, _: &BundleContent, out: &mut Findings) {
     let is_dnf = template.manager() == Some(SoftwareManager::Dnf);
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };

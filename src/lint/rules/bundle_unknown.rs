@@ -1,6 +1,6 @@
 //! `bundle-unknown`: a bundle has no definition.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::bundle::invalid_package_name;
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
@@ -12,10 +12,10 @@ pub(super) static RULE: Rule = Rule {
     why: "With apt and dnf, a name without a definition is treated as a package name. A misspelt bundle name is then detected only when the package manager does not find the package. Names that are not similar to a bundle are accepted as packages.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basics"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core", "sysadmin-basic"] }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     if !matches!(content.manager, Some(SoftwareManager::Apt | SoftwareManager::Dnf)) {
         return;
     }

@@ -1,6 +1,6 @@
 //! `encryption-kernel`: the image has no package that opens its encrypted filesystems.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::lint::partitions::Partitions;
 use crate::template::{Change, Fix, Template, json_string};
@@ -49,10 +49,10 @@ pub(super) static RULE: Rule = Rule {
         { "disk": "kvm.img", "partition": 4, "mount": "/srv" }
     ]
 }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     if !content.is_apt() {
         return;
     }

@@ -2,7 +2,7 @@
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
-use crate::template::{Change, Fix, Place, Template};
+use crate::template::{Change, Fix, PartitionRef, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "filesystem-without-partition",
@@ -46,7 +46,7 @@ fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
 }
 
 /// Reports the misspelt disk of an entry of FilesystemTypes or PartitionMountPoints.
-pub(super) fn report_misspelt_disk(place: &Place, partitions: &Partitions, out: &mut Findings) {
+pub(super) fn report_misspelt_disk(place: &PartitionRef, partitions: &Partitions, out: &mut Findings) {
     let (Some(meant), Some(disk)) = (partitions.meant_disk(place), &place.disk) else { return };
     out.report(disk.span, format!("the disk `{}` is not in PartitionLayout", disk.value))
         .help(format!("did you mean `{meant}`?"))

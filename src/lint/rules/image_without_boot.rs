@@ -1,6 +1,6 @@
 //! `image-without-boot`: the image has no kernel and cannot boot.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::Template;
 
@@ -33,10 +33,10 @@ pub(super) static RULE: Rule = Rule {
         { "disk": "kvm.img", "partition": 1, "mount": "/" }
     ]
 }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     if !template.types_are_known() {
         return;
     }

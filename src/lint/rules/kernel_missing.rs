@@ -1,6 +1,6 @@
 //! `kernel-missing`: a bootable image has no kernel.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, Template};
 
@@ -11,10 +11,10 @@ pub(super) static RULE: Rule = Rule {
     why: "The boot loader has no kernel to start. If a custom bundle or a hook installs a kernel, allow this rule in `$lint`.",
     example: r#"{ "Bundles": ["bootloader", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let efi = template.has_esp();
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     if (efi || template.uses_bios()) && content.kernels.is_empty() {

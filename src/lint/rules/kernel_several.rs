@@ -1,6 +1,6 @@
 //! `kernel-several`: more than one bundle contains a kernel.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
@@ -11,10 +11,10 @@ pub(super) static RULE: Rule = Rule {
     why: "All kernels are installed, each with an initramfs, and the EFI partition may be too small for them. The boot loader starts the kernel with the highest version.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "kernel-native", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-native", "os-core"] }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(_: &Template, content: &Content, out: &mut Findings) {
+fn check(_: &Template, content: &BundleContent, out: &mut Findings) {
     let kernels = &content.kernels;
     let Some((first, others)) = kernels.split_first() else { return };
     for other in others {

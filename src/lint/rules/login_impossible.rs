@@ -1,6 +1,6 @@
 //! `login-impossible`: no user can log in.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{SecretSource, SoftwareManager, Template, User, boot_method, entries};
 
@@ -11,10 +11,10 @@ pub(super) static RULE: Rule = Rule {
     why: "No user has a usable password, or an ssh key together with an ssh server. Without `Users` there is only root, which is locked.",
     example: r#"{ "Users": [{ "username": "ada", "uid": 1000 }] }"#,
     instead: r#"{ "Users": [{ "username": "ada", "password": "$6$salt$hash" }] }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let users = template.users();
     let ssh = template
         .bundles()

@@ -1,6 +1,6 @@
 //! `os-core-missing`: the bundle os-core is missing.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, SoftwareManager, Template};
 
@@ -11,10 +11,10 @@ pub(super) static RULE: Rule = Rule {
     why: "os-core is the smallest system that reaches a login prompt. swupd adds it to every image. Other software managers install only the listed bundles, and without an init the kernel panics.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
     let init = content.is_apt()
         && ["systemd-sysv", "sysvinit-core", "runit-init", "init"].iter().any(|p| content.has_package(p));

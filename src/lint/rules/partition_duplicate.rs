@@ -1,7 +1,7 @@
 //! `partition-duplicate`: a section has two entries for the same partition.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Place, Template};
+use crate::template::{PartitionRef, Template};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -37,8 +37,8 @@ fn check(template: &Template, out: &mut Findings) {
     section("PartitionMountPoints", mounts, out);
 }
 
-fn section<'t>(name: &str, places: impl Iterator<Item = &'t Place>, out: &mut Findings) {
-    let mut seen: HashMap<(&str, u32), &Place> = HashMap::new();
+fn section<'t>(name: &str, places: impl Iterator<Item = &'t PartitionRef>, out: &mut Findings) {
+    let mut seen: HashMap<(&str, u32), &PartitionRef> = HashMap::new();
     for place in places {
         let Some((disk, number)) = place.key() else { continue };
         match seen.entry((disk, number)) {

@@ -1,7 +1,7 @@
 //! `partition-rest-not-last`: a partition that takes the rest of the disk is not the last one.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Place, Size, Template};
+use crate::template::{PartitionRef, Size, Template};
 use std::collections::HashMap;
 
 pub(super) static RULE: Rule = Rule {
@@ -30,7 +30,7 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(template: &Template, out: &mut Findings) {
     // The last partition of each disk.
-    let mut last: HashMap<&str, &Place> = HashMap::new();
+    let mut last: HashMap<&str, &PartitionRef> = HashMap::new();
     for place in template.layout().iter().map(|entry| &entry.place) {
         let Some((disk, number)) = place.key() else { continue };
         let seen = last.entry(disk).or_insert(place);

@@ -1,6 +1,6 @@
 //! `root-not-last`: the root partition of a cloud image is not the last partition.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::Template;
@@ -35,10 +35,10 @@ pub(super) static RULE: Rule = Rule {
         { "disk": "kvm.img", "partition": 3, "size": "8G", "type": "linux" }
     ]
 }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let is_cloud = content.has_package("cloud-init")
         || template.bundles().iter().any(|bundle| bundle.value.starts_with("os-cloudguest"));
     if !is_cloud || template.is_physical() {

@@ -1,6 +1,6 @@
 //! `root-small`: the root filesystem is too small for its bundles.
 
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::lint::partitions::Partitions;
 use crate::template::{Bytes, Change, Fix, Template};
@@ -24,10 +24,10 @@ pub(super) static RULE: Rule = Rule {
         { "disk": "kvm.img", "partition": 3, "size": "2G", "type": "linux" }
     ]
 }"#,
-    check: Check::Content(check),
+    check: Check::BundleContent(check),
 };
 
-fn check(template: &Template, content: &Content, out: &mut Findings) {
+fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     if !content.is_apt() {
         return;
     }

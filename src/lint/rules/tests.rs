@@ -1,7 +1,7 @@
 //! Tests of the rule table and of all rules' examples, and helpers for the tests of single rules.
 
 use super::{LINT_ALLOWANCE, RULES};
-use crate::lint::content::Content;
+use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Rule};
 use crate::lint::partitions::Partitions;
 use crate::lint::{FileFact, Files, Finding, LintResult, Program, fix, lint};
@@ -43,7 +43,9 @@ pub(super) fn check_rule(rule: &'static Rule, text: &str, expect: &[&str]) {
         Check::Reading => {}
         Check::Template(check) => check(&template, &mut found),
         Check::Partitions(check) => check(&template, &Partitions::of(&template), &mut found),
-        Check::Content(check) => check(&template, &Content::of(&template, &definitions), &mut found),
+        Check::BundleContent(check) => {
+            check(&template, &BundleContent::of(&template, &definitions), &mut found)
+        }
         Check::Files(check) => check(&template, &files(), &mut found),
     }
     let (mut list, _) = found.into_parts();

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 pub use version::compare as compare_versions;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct LoaderEntry {
     /// The file name.
     pub name: String,
     pub title: Option<String>,
@@ -26,9 +26,9 @@ pub struct Entry {
     pub tries: Option<(u64, u64)>,
 }
 
-impl Entry {
+impl LoaderEntry {
     /// `name` is the file name, including `.conf`.
-    pub fn parse(name: &str, text: &str) -> Entry {
+    pub fn parse(name: &str, text: &str) -> LoaderEntry {
         let fields: Vec<(&str, &str)> = text
             .lines()
             .map(str::trim)
@@ -39,7 +39,7 @@ impl Entry {
         let all = |name: &'static str| {
             fields.iter().filter(move |(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        Entry {
+        LoaderEntry {
             name: name.to_owned(),
             title: all("title").next_back(),
             version: all("version").next_back().unwrap_or_default(),
@@ -85,7 +85,7 @@ fn tries(stem: &str) -> Option<(&str, (u64, u64))> {
 
 /// The order of entries in the menu. Sources: UAPI.1, "Sorting"; systemd 252, src/boot/efi/boot.c,
 /// config_entry_compare.
-pub fn order(a: &Entry, b: &Entry) -> Ordering {
+pub fn order(a: &LoaderEntry, b: &LoaderEntry) -> Ordering {
     let by_key = || match (&a.sort_key, &b.sort_key) {
         (Some(one), Some(other)) => one
             .cmp(other)
@@ -99,7 +99,7 @@ pub fn order(a: &Entry, b: &Entry) -> Ordering {
         }
         _ => Ordering::Equal,
     };
-    let id = |entry: &Entry| entry.id().to_ascii_lowercase();
+    let id = |entry: &LoaderEntry| entry.id().to_ascii_lowercase();
     a.is_bad()
         .cmp(&b.is_bad())
         .then_with(by_key)
@@ -156,9 +156,13 @@ fn matches(glob: &[u8], text: &[u8]) -> bool {
 }
 
 /// The index of the entry that boots by default, in sorted entries: the configured one, unless it cannot be loaded.
-pub fn chosen(entries: &[Entry], settings: &str, can_be_loaded: impl Fn(usize) -> bool) -> Option<usize> {
+pub fn chosen(
+    entries: &[LoaderEntry],
+    settings: &str,
+    can_be_loaded: impl Fn(usize) -> bool,
+) -> Option<usize> {
     let default = default_of(settings);
-    let is_named = |entry: &Entry| default.as_ref().is_some_and(|glob| is_default(glob, entry.id()));
+    let is_named = |entry: &LoaderEntry| default.as_ref().is_some_and(|glob| is_default(glob, entry.id()));
     let places = || (0..entries.len()).filter(|index| can_be_loaded(*index));
     places()
         .find(|index| is_named(&entries[*index]))
@@ -171,8 +175,8 @@ mod tests {
     use super::*;
 
     fn sorted(list: &[(&str, &str)]) -> Vec<String> {
-        let mut entries: Vec<Entry> =
-            list.iter().map(|(name, text)| Entry::parse(&format!("{name}.conf"), text)).collect();
+        let mut entries: Vec<LoaderEntry> =
+            list.iter().map(|(name, text)| LoaderEntry::parse(&format!("{name}.conf"), text)).collect();
         entries.sort_by(order);
         entries.iter().map(|entry| entry.id().to_owned()).collect()
     }
@@ -197,10 +201,11 @@ mod tests {
 
     #[test]
     fn counters_are_not_part_of_the_id() {
-        let entry = Entry::parse("fedora-6.9+3-1.CONF", "linux /l\ninitrd /a /b\noptions a\noptions b\n");
+        let entry =
+            LoaderEntry::parse("fedora-6.9+3-1.CONF", "linux /l\ninitrd /a /b\noptions a\noptions b\n");
         assert_eq!((entry.id(), entry.tries), ("fedora-6.9", Some((3, 1))));
         assert_eq!((entry.initrds.len(), entry.options.as_str()), (2, "a b"));
-        assert_eq!(Entry::parse("a+b.conf", "").tries, None);
+        assert_eq!(LoaderEntry::parse("a+b.conf", "").tries, None);
     }
 
     #[test]
@@ -216,7 +221,7 @@ mod tests {
 
     #[test]
     fn entries_that_cannot_be_loaded_are_skipped() {
-        let entries = [Entry::parse("b.conf", "linux /b"), Entry::parse("a.conf", "linux /a")];
+        let entries = [LoaderEntry::parse("b.conf", "linux /b"), LoaderEntry::parse("a.conf", "linux /a")];
         assert_eq!(chosen(&entries, "", |_| true), Some(0));
         assert_eq!(chosen(&entries, "default a", |_| true), Some(1));
         assert_eq!(chosen(&entries, "default a", |index| entries[index].id() != "a"), Some(0));

@@ -6,7 +6,7 @@
 use super::ext_journal::BlockGroups;
 use super::ext_options::{Options, Resolved};
 
-pub use super::ext_options::Kind;
+pub use super::ext_options::ExtKind;
 
 /// The blocks of the root directory.
 const ROOT_BLOCKS: u64 = 1;
@@ -23,8 +23,8 @@ const INODE_EXTENTS: u64 = 4;
 
 /// The parameters of a filesystem.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    pub kind: Kind,
+pub struct ExtRequest<'a> {
+    pub kind: ExtKind,
     /// The size in bytes. mke2fs gets whole KiB.
     pub size: u64,
     /// Further command-line options, such as `-b 4096 -O ^64bit -m 1`, without quotes.
@@ -44,20 +44,20 @@ pub struct Capacity {
     pub inodes: u64,
 }
 
-impl Request<'_> {
+impl ExtRequest<'_> {
     /// `None` if mke2fs would fail, or the options are unknown.
     pub fn forecast(&self) -> Option<Capacity> {
         let options = Options::parse(self.options)?;
         let kib = self.size / 1024;
         let resolved = options.resolve(self.kind, kib)?;
-        let mut plan = Plan::new(&options, resolved, kib)?;
+        let mut plan = ExtPlan::new(&options, resolved, kib)?;
         plan.compute_groups()?;
         plan.capacity(options.journal)
     }
 }
 
 /// The parameters of the filesystem while they are computed.
-struct Plan {
+struct ExtPlan {
     resolved: Resolved,
     /// The requested and the actual number of blocks.
     requested_blocks: u64,
@@ -75,8 +75,8 @@ struct Plan {
     reserve: u64,
 }
 
-impl Plan {
-    fn new(options: &Options, mut resolved: Resolved, kib: u64) -> Option<Plan> {
+impl ExtPlan {
+    fn new(options: &Options, mut resolved: Resolved, kib: u64) -> Option<ExtPlan> {
         let block_size = resolved.block_size;
         let blocks = kib / (block_size / 1024);
         if blocks > MAX_32 {
@@ -103,7 +103,7 @@ impl Plan {
         let reserve = percent_of(resolved.reserve, blocks);
         // The free block count of a group has 16 bits.
         let group_blocks = options.group_blocks.unwrap_or(block_size * 8).min((1 << 16) - 8);
-        Some(Plan {
+        Some(ExtPlan {
             requested_blocks: blocks,
             blocks,
             first_block: u64::from(block_size == 1024),

@@ -45,7 +45,7 @@ const KNOWN_FEATURES: &[&str] = &[
 
 /// The filesystem type, `-t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ExtKind {
     Ext2,
     Ext3,
     Ext4,
@@ -195,7 +195,7 @@ impl Options {
     }
 
     /// Adds defaults. `kib` is the size of the filesystem, which selects the usage type.
-    pub(super) fn resolve(&self, kind: Kind, kib: u64) -> Option<Resolved> {
+    pub(super) fn resolve(&self, kind: ExtKind, kib: u64) -> Option<Resolved> {
         let (block_size, inode_ratio) = usage_by_size(kib, self.block_size.unwrap_or(1024));
         let block_size = self.block_size.unwrap_or(block_size);
         let features = self.resolve_features(kind);
@@ -211,11 +211,11 @@ impl Options {
         self.is_accepted(&resolved).then_some(resolved)
     }
 
-    fn resolve_features(&self, kind: Kind) -> BTreeSet<String> {
+    fn resolve_features(&self, kind: ExtKind) -> BTreeSet<String> {
         let more = match kind {
-            Kind::Ext2 => &[][..],
-            Kind::Ext3 => &["has_journal"],
-            Kind::Ext4 => EXT4_FEATURES,
+            ExtKind::Ext2 => &[][..],
+            ExtKind::Ext3 => &["has_journal"],
+            ExtKind::Ext4 => EXT4_FEATURES,
         };
         let mut features: BTreeSet<String> =
             BASE_FEATURES.iter().chain(more).map(|name| (*name).to_owned()).collect();
@@ -325,7 +325,7 @@ mod tests {
             "-b 128k",
             "-b 0xffffffffffffffff -g 256",
         ] {
-            let resolved = Options::parse(words).and_then(|options| options.resolve(Kind::Ext4, 1 << 20));
+            let resolved = Options::parse(words).and_then(|options| options.resolve(ExtKind::Ext4, 1 << 20));
             assert!(resolved.is_none(), "{words}");
         }
     }
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn options_can_be_joined_with_their_values() {
         let resolved =
-            Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().resolve(Kind::Ext4, 1 << 20).unwrap();
+            Options::parse("-b2k -O^64bit,^extent -m 0").unwrap().resolve(ExtKind::Ext4, 1 << 20).unwrap();
         assert_eq!((resolved.block_size, resolved.reserve, resolved.has("64bit")), (2048, 0.0, false));
     }
 }

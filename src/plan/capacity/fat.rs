@@ -45,7 +45,7 @@ const FEWEST_BLOCKS: u64 = 32;
 
 /// The parameters of a filesystem in a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct FatRequest<'a> {
     /// In bytes.
     pub size: u64,
     /// Further command-line options, such as `-F 32 -s 1`, without quotes.
@@ -84,7 +84,7 @@ struct Options {
     track_sectors: Option<u64>,
 }
 
-impl Request<'_> {
+impl FatRequest<'_> {
     /// `None` if mkfs.vfat would fail, or the options are unknown.
     pub fn forecast(&self) -> Option<Capacity> {
         let options = Options::parse(self.options)?;

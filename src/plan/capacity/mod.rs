@@ -37,9 +37,9 @@ pub struct Capacity {
 /// `None` if the capacity cannot be computed: the size is not supported, or the options are unknown.
 pub fn capacity(request: &CapacityRequest) -> Option<Capacity> {
     match request.kind {
-        FilesystemType::Ext2 => ext_capacity(request, ext::Kind::Ext2),
-        FilesystemType::Ext3 => ext_capacity(request, ext::Kind::Ext3),
-        FilesystemType::Ext4 => ext_capacity(request, ext::Kind::Ext4),
+        FilesystemType::Ext2 => ext_capacity(request, ext::ExtKind::Ext2),
+        FilesystemType::Ext3 => ext_capacity(request, ext::ExtKind::Ext3),
+        FilesystemType::Ext4 => ext_capacity(request, ext::ExtKind::Ext4),
         FilesystemType::Vfat => vfat_capacity(request),
         FilesystemType::Xfs => xfs_capacity(request),
         FilesystemType::Btrfs => btrfs_capacity(request),
@@ -76,11 +76,11 @@ const XFS_LEAST_GROUP: u64 = 16 << 20;
 /// Limit on the number of groups, which are counted one by one.
 const XFS_MOST_GROUPS: u64 = 1 << 20;
 
-fn ext_capacity(request: &CapacityRequest, kind: ext::Kind) -> Option<Capacity> {
+fn ext_capacity(request: &CapacityRequest, kind: ext::ExtKind) -> Option<Capacity> {
     /// Inodes in use on an empty filesystem: the reserved ones and lost+found.
     const TAKEN: u64 = 11;
     let options = for_sectors(request, "-b");
-    let made = ext::Request { kind, size: request.size.0, options: &options }.forecast()?;
+    let made = ext::ExtRequest { kind, size: request.size.0, options: &options }.forecast()?;
     Some(Capacity {
         bytes: Bytes(made.free_blocks.saturating_mul(made.block_size)),
         inodes: Some(made.inodes.saturating_sub(TAKEN)),
@@ -91,7 +91,7 @@ fn ext_capacity(request: &CapacityRequest, kind: ext::Kind) -> Option<Capacity> 
 
 fn vfat_capacity(request: &CapacityRequest) -> Option<Capacity> {
     let options = for_sectors(request, "-S");
-    let made = fat::Request { size: request.size.0, options: &options }.forecast()?;
+    let made = fat::FatRequest { size: request.size.0, options: &options }.forecast()?;
     Some(Capacity {
         bytes: Bytes(made.free_clusters.saturating_mul(made.cluster_size)),
         inodes: None,

@@ -20,7 +20,7 @@ const MAX_ARRAY: u64 = 4 << 20;
 
 /// The fields of a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct GptHeader {
     pub own: Lba,
     pub other: Lba,
     pub first_usable: Lba,
@@ -70,9 +70,9 @@ impl fmt::Display for HeaderError {
     }
 }
 
-impl Header {
+impl GptHeader {
     /// Decodes the header from its sector.
-    pub fn decode(sector: &[u8]) -> Result<Header, HeaderError> {
+    pub fn decode(sector: &[u8]) -> Result<GptHeader, HeaderError> {
         if sector.len() < HEADER_SIZE as usize || sector[..8] != *SIGNATURE {
             return Err(HeaderError::Signature);
         }
@@ -91,7 +91,7 @@ impl Header {
         if stored != computed {
             return Err(HeaderError::Crc { stored, computed });
         }
-        let header = Header {
+        let header = GptHeader {
             own: Lba(u64_at(sector, 24)),
             other: Lba(u64_at(sector, 32)),
             first_usable: Lba(u64_at(sector, 40)),
@@ -122,7 +122,7 @@ impl Header {
 
 /// One used entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct GptEntry {
     /// Starts at 1.
     pub number: u32,
     pub type_guid: Uuid,
@@ -135,12 +135,12 @@ pub struct Entry {
 }
 
 /// The used entries of an array with entries of `size` bytes.
-pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
+pub fn entries(array: &[u8], size: u32) -> Vec<GptEntry> {
     let all = array.chunks_exact(size.max(ENTRY_SIZE) as usize);
     (1..)
         .zip(all)
         .filter(|(_, bytes)| bytes[..16].iter().any(|b| *b != 0))
-        .map(|(number, bytes)| Entry {
+        .map(|(number, bytes)| GptEntry {
             number,
             type_guid: guid_at(bytes, 0),
             guid: guid_at(bytes, 16),
@@ -153,11 +153,11 @@ pub fn entries(array: &[u8], size: u32) -> Vec<Entry> {
 }
 
 /// Whether all entries are in the usable range of the header, that range is on the disk, and no entries overlap.
-pub fn are_valid(header: &Header, entries: &[Entry], sectors: u64) -> bool {
-    let inside = |entry: &Entry| {
+pub fn are_valid(header: &GptHeader, entries: &[GptEntry], sectors: u64) -> bool {
+    let inside = |entry: &GptEntry| {
         entry.first <= entry.last && entry.first >= header.first_usable && entry.last <= header.last_usable
     };
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    let mut sorted: Vec<&GptEntry> = entries.iter().collect();
     sorted.sort_by_key(|entry| entry.first);
     header.last_usable.0 < sectors
         && entries.iter().all(inside)
@@ -265,14 +265,14 @@ mod tests {
     #[test]
     fn tables_of_another_crate_are_decoded() {
         let disk = written();
-        let header = Header::decode(&disk[512..1024]).unwrap();
+        let header = GptHeader::decode(&disk[512..1024]).unwrap();
         assert_eq!((header.own, header.other, header.entries), (Lba(1), Lba(8191), Lba(2)));
         assert_eq!((header.first_usable, header.last_usable), (Lba(34), Lba(8158)));
         let array = &disk[1024..1024 + header.array_size()];
         assert_eq!(crc32(array), header.entries_crc);
         assert_eq!(
             entries(array, header.entry_size),
-            [Entry {
+            [GptEntry {
                 number: 3,
                 type_guid: Uuid::from_u128(1),
                 guid: Uuid::from_u128(2),
@@ -284,9 +284,9 @@ mod tests {
         );
         let mut found = entries(array, header.entry_size);
         assert!(are_valid(&header, &found, 8192) && !are_valid(&header, &found, 4000));
-        found.push(Entry { number: 4, first: Lba(4095), ..found[0].clone() });
+        found.push(GptEntry { number: 4, first: Lba(4095), ..found[0].clone() });
         assert!(!are_valid(&header, &found, 8192));
-        found[1] = Entry { first: Lba(5000), last: Lba(4999), ..found[0].clone() };
+        found[1] = GptEntry { first: Lba(5000), last: Lba(4999), ..found[0].clone() };
         assert!(!are_valid(&header, &found, 8192));
         assert_eq!(check_mbr(&disk[..512], 8192), Ok(()));
         assert_eq!(check_mbr(&disk[..512], 9000), Err(MbrError::Length { found: 8191, expected: 8999 }));
@@ -297,12 +297,12 @@ mod tests {
         fn every_flipped_bit_of_a_header_is_detected(bit in 0usize..92 * 8) {
             let mut disk = written();
             disk[512 + bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(Header::decode(&disk[512..1024]).is_err());
+            prop_assert!(GptHeader::decode(&disk[512..1024]).is_err());
         }
 
         #[test]
         fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            let _ = Header::decode(&bytes);
+            let _ = GptHeader::decode(&bytes);
             let _ = entries(&bytes, 128);
             let _ = check_mbr(&bytes, 100);
         }

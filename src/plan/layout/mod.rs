@@ -9,4 +9,4 @@ pub mod mbr;
 mod solve;
 
 pub use geometry::{Lba, SectorSize, first_usable, last_usable};
-pub use solve::{ALIGNMENT, DiskSize, Layout, LayoutError, MAX_PARTITIONS, Request, Slot, solve};
+pub use solve::{ALIGNMENT, DiskSize, Layout, LayoutError, MAX_PARTITIONS, PartitionRequest, Slot, solve};

@@ -13,7 +13,7 @@ pub const MAX_PARTITIONS: usize = 128;
 
 /// A requested partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct PartitionRequest {
     pub number: u32,
     pub size: Size,
 }
@@ -79,7 +79,11 @@ pub enum LayoutError {
 
 /// Places the partitions one after another in the order of their numbers, each with exactly the requested size. There
 /// is 1 MiB for the table before the first, and at least 1 MiB for the backup table after the last one.
-pub fn solve(requests: &[Request], disk: DiskSize, sector: SectorSize) -> Result<Layout, LayoutError> {
+pub fn solve(
+    requests: &[PartitionRequest],
+    disk: DiskSize,
+    sector: SectorSize,
+) -> Result<Layout, LayoutError> {
     if requests.len() > MAX_PARTITIONS {
         return Err(LayoutError::TooMany(requests.len()));
     }
@@ -157,8 +161,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn request(number: u32, size: &str) -> Request {
-        Request { number, size: Size::parse(size).unwrap() }
+    fn request(number: u32, size: &str) -> PartitionRequest {
+        PartitionRequest { number, size: Size::parse(size).unwrap() }
     }
 
     #[test]
@@ -179,13 +183,14 @@ mod tests {
 
     #[test]
     fn impossible_layouts_are_rejected() {
-        let fit = |requests: &[Request]| solve(requests, DiskSize::Fit, SectorSize::B512).unwrap_err();
+        let fit =
+            |requests: &[PartitionRequest]| solve(requests, DiskSize::Fit, SectorSize::B512).unwrap_err();
         assert_eq!(fit(&[request(1, "rest")]), LayoutError::RestOfUnknown(1));
         assert_eq!(fit(&[request(129, "1M")]), LayoutError::NoSuchNumber(129));
         assert_eq!(fit(&[request(1, "1M"), request(1, "2M")]), LayoutError::Duplicate(1));
         assert_eq!(fit(&[request(1, "8388607T"), request(2, "1T")]), LayoutError::Overflow(2));
         let disk = DiskSize::Exactly(Bytes::mib(10));
-        let on_disk = |requests: &[Request]| solve(requests, disk, SectorSize::B512).unwrap_err();
+        let on_disk = |requests: &[PartitionRequest]| solve(requests, disk, SectorSize::B512).unwrap_err();
         assert_eq!(
             on_disk(&[request(1, "rest"), request(2, "1M")]),
             LayoutError::RestNotLast { number: 1, after: 2 }
@@ -201,15 +206,18 @@ mod tests {
     }
 
     /// Valid requests: distinct numbers with gaps in any order, any unit, and "rest" at most once and last.
-    fn requests() -> impl Strategy<Value = (Vec<Request>, DiskSize)> {
+    fn requests() -> impl Strategy<Value = (Vec<PartitionRequest>, DiskSize)> {
         let numbers = prop::sample::subsequence((1..=MAX_PARTITIONS as u32).collect::<Vec<_>>(), 1..=128);
         let unit = prop_oneof![8 => Just(Bytes::MIB), 8 => Just(Bytes::GIB), 1 => Just(Bytes::TIB)];
         let sizes = prop::collection::vec((1u64..4096, unit), MAX_PARTITIONS);
         (numbers, sizes, any::<bool>(), 0u64..Bytes::GIB).prop_flat_map(|(numbers, sizes, rest, slack)| {
-            let mut requests: Vec<Request> = numbers
+            let mut requests: Vec<PartitionRequest> = numbers
                 .iter()
                 .zip(&sizes)
-                .map(|(number, (n, unit))| Request { number: *number, size: Size::Exact(Bytes(n * unit)) })
+                .map(|(number, (n, unit))| PartitionRequest {
+                    number: *number,
+                    size: Size::Exact(Bytes(n * unit)),
+                })
                 .collect();
             let used: u64 = sizes[..requests.len()].iter().map(|(n, unit)| n * unit).sum();
             let mut disk = DiskSize::Fit;
@@ -259,8 +267,8 @@ mod tests {
         #[test]
         fn solving_is_idempotent((requests, disk) in requests(), sector in sector()) {
             let layout = solve(&requests, disk, sector).unwrap();
-            let exact: Vec<Request> = layout.slots.iter()
-                .map(|slot| Request { number: slot.number, size: Size::Exact(slot.size(sector)) })
+            let exact: Vec<PartitionRequest> = layout.slots.iter()
+                .map(|slot| PartitionRequest { number: slot.number, size: Size::Exact(slot.size(sector)) })
                 .collect();
             let size = DiskSize::Exactly(Bytes(layout.sectors * sector.bytes()));
             prop_assert_eq!(solve(&exact, size, sector).unwrap(), layout);
@@ -295,8 +303,8 @@ mod tests {
         fn arbitrary_sizes_do_not_overflow(
             sizes in prop::collection::vec(1u64..=u64::MAX, 1..=4), disk in prop::option::of(any::<u64>())
         ) {
-            let requests: Vec<Request> = (1..).zip(&sizes)
-                .map(|(number, size)| Request { number, size: Size::Exact(Bytes(*size)) })
+            let requests: Vec<PartitionRequest> = (1..).zip(&sizes)
+                .map(|(number, size)| PartitionRequest { number, size: Size::Exact(Bytes(*size)) })
                 .collect();
             let disk = disk.map_or(DiskSize::Fit, |size| DiskSize::Exactly(Bytes(size)));
             let _ = solve(&requests, disk, SectorSize::B512);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::boot::{Accelerator, Class, Hardware, Stage, StageTime, Start};
 use crate::imagetest::history::{Green, PastSize, PastStep};
-use crate::imagetest::{FileRecord, RESULTS_VERSION, Results, Run, StepKind, StepOutcome, merge};
+use crate::imagetest::{FileRecord, RESULTS_VERSION, Results, StepKind, StepOutcome, TestRun, merge};
 use crate::plan::Firmware;
 
 fn step(kind: StepKind, name: &str, outcome: StepOutcome, boot: Option<BootRecord>) -> StepRecord {
@@ -70,7 +70,7 @@ pub(super) fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
     };
     let results = Results {
         version: RESULTS_VERSION,
-        run: Run {
+        run: TestRun {
             id: "nightly-2".to_owned(),
             started: "2026-01-02T03:04:05Z".to_owned(),
             seconds: 100.0,

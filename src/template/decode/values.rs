@@ -5,16 +5,16 @@ use super::super::model::*;
 use super::super::node::{Node, Value};
 use super::super::text::Span;
 use super::super::units::{Size, SizeError};
-use super::{Fault, FaultKind, Faults, Fields, SECRET_KEYS};
+use super::{DecodeError, DecodeErrorKind, DecodeErrors, Fields, SECRET_KEYS};
 
-pub(super) fn wrong_type(node: &Node, faults: &mut Faults, expected: &str) {
+pub(super) fn wrong_type(node: &Node, faults: &mut DecodeErrors, expected: &str) {
     wrong_type_with(node, faults, expected, None);
 }
 
-pub(super) fn wrong_type_with(node: &Node, faults: &mut Faults, expected: &str, fix: Option<Fix>) {
+pub(super) fn wrong_type_with(node: &Node, faults: &mut DecodeErrors, expected: &str, fix: Option<Fix>) {
     if node.value != Value::Broken {
-        faults.push(Fault {
-            kind: FaultKind::WrongType,
+        faults.push(DecodeError {
+            kind: DecodeErrorKind::WrongType,
             span: node.span,
             message: format!("expected {expected}, found {}", node.kind()),
             help: fix.as_ref().map(|fix| fix.title.clone()),
@@ -30,8 +30,8 @@ pub(super) fn spanned<T>(node: &Node, value: T) -> Option<Spanned<T>> {
 
 pub(super) fn list<T>(
     node: &Node,
-    faults: &mut Faults,
-    read: impl Fn(&Node, &mut Faults) -> Option<T>,
+    faults: &mut DecodeErrors,
+    read: impl Fn(&Node, &mut DecodeErrors) -> Option<T>,
 ) -> Option<Spanned<Vec<T>>> {
     let Value::Array(items) = &node.value else {
         let fix = matches!(node.value, Value::String(_) | Value::Object(_)).then(|| Fix {
@@ -47,7 +47,7 @@ pub(super) fn list<T>(
     spanned(node, items.iter().filter_map(|item| read(item, faults)).collect())
 }
 
-pub(super) fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> {
+pub(super) fn text(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<String>> {
     let Value::String(text) = &node.value else {
         let fix = match &node.value {
             Value::Number(digits) => Some(Fix::safe("put it in quotes", Change::string(node.span, digits))),
@@ -63,7 +63,7 @@ pub(super) fn text(node: &Node, faults: &mut Faults) -> Option<Spanned<String>> 
     spanned(node, text.clone())
 }
 
-pub(super) fn boolean(node: &Node, faults: &mut Faults) -> Option<Spanned<bool>> {
+pub(super) fn boolean(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<bool>> {
     let Value::Bool(value) = node.value else {
         let meant = match &node.value {
             Value::String(text) => [("true", "true"), ("yes", "true"), ("false", "false"), ("no", "false")]
@@ -83,19 +83,19 @@ pub(super) fn boolean(node: &Node, faults: &mut Faults) -> Option<Spanned<bool>>
     spanned(node, value)
 }
 
-pub(super) fn name<T: Names>(node: &Node, faults: &mut Faults) -> Option<Spanned<Named<T>>> {
+pub(super) fn name<T: Names>(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<Named<T>>> {
     let text = text(node, faults)?;
     spanned(node, T::named(&text))
 }
 
-pub(super) fn size(node: &Node, faults: &mut Faults) -> Option<Spanned<Result<Size, SizeError>>> {
+pub(super) fn size(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<Result<Size, SizeError>>> {
     match &node.value {
         Value::Number(number) => spanned(node, Err(SizeError::NoUnit(number.clone()))),
         _ => spanned(node, Size::parse(&text(node, faults)?)),
     }
 }
 
-pub(super) fn integer(node: &Node, faults: &mut Faults, expected: &str) -> Option<Spanned<i128>> {
+pub(super) fn integer(node: &Node, faults: &mut DecodeErrors, expected: &str) -> Option<Spanned<i128>> {
     let digits = match &node.value {
         Value::Number(digits) | Value::String(digits) => digits.parse().ok(),
         _ => None,
@@ -109,14 +109,14 @@ pub(super) fn integer(node: &Node, faults: &mut Faults, expected: &str) -> Optio
     }
 }
 
-pub(super) fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spanned<u32>> {
+pub(super) fn partition_number(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<u32>> {
     let expected = "a partition number from 1, as an integer or a string of digits";
     let number = integer(node, faults, expected)?;
     match u32::try_from(number.value) {
         Ok(value @ 1..) => spanned(node, value),
         _ => {
-            faults.push(Fault {
-                kind: FaultKind::WrongType,
+            faults.push(DecodeError {
+                kind: DecodeErrorKind::WrongType,
                 span: node.span,
                 message: format!("expected {expected}, found {}", number.value),
                 help: None,
@@ -128,7 +128,7 @@ pub(super) fn partition_number(node: &Node, faults: &mut Faults) -> Option<Spann
     }
 }
 
-pub(super) fn version(node: &Node, faults: &mut Faults) -> Option<Spanned<Version>> {
+pub(super) fn version(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<Version>> {
     match &node.value {
         Value::String(text) => spanned(node, Version::Name(text.clone())),
         _ => {
@@ -138,7 +138,7 @@ pub(super) fn version(node: &Node, faults: &mut Faults) -> Option<Spanned<Versio
     }
 }
 
-pub(super) fn secret(node: &Node, faults: &mut Faults) -> Option<Spanned<SecretSource>> {
+pub(super) fn secret(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<SecretSource>> {
     match &node.value {
         Value::String(text) => spanned(node, SecretSource::Inline(text.clone())),
         Value::Object(_) => {

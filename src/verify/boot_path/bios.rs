@@ -1,6 +1,6 @@
 //! BIOS: the boot code of the first sector, and what it starts.
 
-use super::{Issue, IssueKind, Step, Tracer, Volume, grub, grub_image, grub_legacy, syslinux};
+use super::{Issue, IssueKind, PathStep, Tracer, Volume, grub, grub_image, grub_legacy, syslinux};
 use crate::disk::is_zero;
 use grub_image::Embedded;
 
@@ -42,8 +42,8 @@ fn identify(code: &[u8]) -> Code {
 }
 
 /// Returns at most one path, because BIOS starts only the first sector.
-pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
-    let step = Step::new("boot code in the first sector");
+pub(super) fn starts(tracer: &mut Tracer) -> Vec<PathStep> {
+    let step = PathStep::new("boot code in the first sector");
     match identify(tracer.disk.boot_code) {
         Code::Nothing => Vec::new(),
         Code::Grub => vec![of_grub(tracer, tracer.disk.boot_code, "GRUB boot code")],
@@ -51,16 +51,16 @@ pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
         Code::Syslinux => {
             let whole = tracer.volumes().iter().find(|volume| volume.number == 0);
             vec![match whole {
-                Some(volume) => syslinux::follow(tracer, volume, Step::new("Syslinux")),
+                Some(volume) => syslinux::follow(tracer, volume, PathStep::new("Syslinux")),
                 None => chain(tracer, step),
             }]
         }
-        Code::Unknown => vec![Step::new("unknown boot code, not followed")],
+        Code::Unknown => vec![PathStep::new("unknown boot code, not followed")],
     }
 }
 
 /// Follows a boot sector that contains the string `GRUB`.
-fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
+fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> PathStep {
     let is_legacy = grub_legacy::is_legacy(code);
     let sector = match is_legacy {
         true => grub_legacy::next_sector(code),
@@ -72,14 +72,14 @@ fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
     let what = if is_legacy { "next stage" } else { "core image" };
     if sector == 0 || first.is_none_or(|first| is_zero(&first)) {
         let message = format!("no {what} at LBA {sector}");
-        return Step::new(title).issue(Issue::new(IssueKind::LoaderMissing, message));
+        return PathStep::new(title).issue(Issue::new(IssueKind::LoaderMissing, message));
     }
     let next = if is_legacy {
         tracer.deeper(|tracer| {
-            grub_legacy::follow(tracer, Step::new(format!("GRUB Legacy, {what} at LBA {sector}")))
+            grub_legacy::follow(tracer, PathStep::new(format!("GRUB Legacy, {what} at LBA {sector}")))
         })
     } else {
-        let mut step = Step::new(format!("GRUB, {what} at LBA {sector}"));
+        let mut step = PathStep::new(format!("GRUB, {what} at LBA {sector}"));
         let core = core_image(tracer, sector);
         let embedded = core.as_deref().and_then(Embedded::of_core);
         if embedded.is_none() && core.is_some_and(|core| !grub_image::has_redundancy(&core)) {
@@ -88,7 +88,7 @@ fn of_grub(tracer: &mut Tracer, code: &[u8], title: &str) -> Step {
         }
         tracer.deeper(|tracer| grub::of_bios(tracer, step, embedded.as_ref()))
     };
-    Step::new(title).then([next])
+    PathStep::new(title).then([next])
 }
 
 /// Reads the first sector and the sectors in its block list, whose entries are in reverse order. Source: GRUB 2.06,
@@ -112,8 +112,8 @@ fn core_image(tracer: &Tracer, sector: u64) -> Option<Vec<u8>> {
 }
 
 /// Follows the boot sector of the active partition.
-fn chain(tracer: &mut Tracer, step: Step) -> Step {
-    let step = Step { title: "boot code that starts the active partition".to_owned(), ..step };
+fn chain(tracer: &mut Tracer, step: PathStep) -> PathStep {
+    let step = PathStep { title: "boot code that starts the active partition".to_owned(), ..step };
     let active: Vec<&Volume> = tracer.volumes().iter().filter(|volume| volume.is_active).collect();
     let [volume] = active[..] else {
         let message = match active.len() {
@@ -128,15 +128,14 @@ fn chain(tracer: &mut Tracer, step: Step) -> Step {
         return step;
     }
     let next = match identify(&sector) {
-        Code::Syslinux => {
-            tracer.deeper(|tracer| syslinux::follow(tracer, volume, Step::new(format!("Syslinux, {title}"))))
-        }
+        Code::Syslinux => tracer
+            .deeper(|tracer| syslinux::follow(tracer, volume, PathStep::new(format!("Syslinux, {title}")))),
         Code::Grub => tracer.deeper(|tracer| of_grub(tracer, &sector, &format!("GRUB, {title}"))),
-        Code::Nothing => Step::new(title).issue(Issue::new(
+        Code::Nothing => PathStep::new(title).issue(Issue::new(
             IssueKind::LoaderMissing,
             format!("boot sector of the active partition {} starts nothing", volume.number),
         )),
-        Code::Chain | Code::Unknown => Step::new(format!("unknown {title}, not followed")),
+        Code::Chain | Code::Unknown => PathStep::new(format!("unknown {title}, not followed")),
     };
     step.then([next])
 }

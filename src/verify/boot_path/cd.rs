@@ -1,6 +1,6 @@
 //! CDs: the images in the El Torito boot catalog. Sources: El Torito 1.0; UEFI 2.10, 13.3.2.
 
-use super::{Disk, Issue, IssueKind, Step, Tracer, Volume, efi, grub, syslinux};
+use super::{Disk, Issue, IssueKind, PathStep, Tracer, Volume, efi, grub, syslinux};
 use crate::disk::is_zero;
 use crate::plan::Firmware;
 
@@ -31,7 +31,7 @@ pub fn follow(disk: &Disk, images: &[CdImage]) -> super::BootPaths {
     tracer.into_paths(paths)
 }
 
-fn bios(tracer: &mut Tracer, code: &[u8], loaded: u64) -> Step {
+fn bios(tracer: &mut Tracer, code: &[u8], loaded: u64) -> PathStep {
     let step = loader(tracer, code);
     if loaded == 0 {
         let message = "the boot image has a load size of 0 in the boot catalog";
@@ -40,26 +40,26 @@ fn bios(tracer: &mut Tracer, code: &[u8], loaded: u64) -> Step {
     step
 }
 
-fn loader(tracer: &mut Tracer, code: &[u8]) -> Step {
+fn loader(tracer: &mut Tracer, code: &[u8]) -> PathStep {
     let has = |text: &[u8]| code.windows(text.len()).any(|window| window == text);
     let whole = tracer.volume(WHOLE);
     if has(b"isolinux") || has(b"ISOLINUX") {
-        syslinux::follow(tracer, whole, Step::new("ISOLINUX"))
+        syslinux::follow(tracer, whole, PathStep::new("ISOLINUX"))
     } else if has(b"GRUB") || has(b"grub") {
-        grub::of_bios(tracer, Step::new("GRUB"), None)
+        grub::of_bios(tracer, PathStep::new("GRUB"), None)
     } else if is_zero(code) {
-        Step::new("boot image")
+        PathStep::new("boot image")
             .issue(Issue::new(IssueKind::LoaderMissing, "the boot image for BIOS is empty"))
     } else {
-        Step::new("unknown boot image, not followed")
+        PathStep::new("unknown boot image, not followed")
     }
 }
 
-fn uefi(tracer: &mut Tracer, number: Option<u32>) -> Step {
+fn uefi(tracer: &mut Tracer, number: Option<u32>) -> PathStep {
     let volume = tracer.volumes().iter().find(|volume: &&Volume| Some(volume.number) == number);
     match volume {
         Some(volume) => efi::start_of(tracer, volume),
-        None => Step::new("boot image")
+        None => PathStep::new("boot image")
             .issue(Issue::new(IssueKind::LoaderMissing, "the boot image for UEFI is not a FAT filesystem")),
     }
 }

@@ -1,7 +1,7 @@
 //! UEFI: the fallback boot program of each FAT partition.
 
 use super::volume::directory;
-use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
+use super::{FileAt, Issue, IssueKind, PathStep, Tracer, Volume};
 use super::{grub, grub_image, systemd_boot};
 use std::ops::Range;
 
@@ -95,7 +95,7 @@ impl Program {
 
 /// A path for each FAT filesystem with a fallback program. If there is none, a path with an issue for each EFI system
 /// partition.
-pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
+pub(super) fn starts(tracer: &mut Tracer) -> Vec<PathStep> {
     let mut starts = Vec::new();
     let volumes = tracer.volumes();
     for volume in volumes.iter().filter(|volume| volume.is_fat && volume.has_file(FALLBACK)) {
@@ -109,7 +109,7 @@ pub(super) fn starts(tracer: &mut Tracer) -> Vec<Step> {
 }
 
 /// The program that firmware starts from a filesystem.
-pub(super) fn start_of(tracer: &mut Tracer, volume: &Volume) -> Step {
+pub(super) fn start_of(tracer: &mut Tracer, volume: &Volume) -> PathStep {
     match volume.has_file(FALLBACK) {
         true => {
             let at = actual(volume, FALLBACK);
@@ -119,7 +119,7 @@ pub(super) fn start_of(tracer: &mut Tracer, volume: &Volume) -> Step {
     }
 }
 
-fn missing(volume: &Volume) -> Step {
+fn missing(volume: &Volume) -> PathStep {
     let other =
         volume.list(DIRECTORY).into_iter().find(|name| OTHERS.iter().any(|o| o.eq_ignore_ascii_case(name)));
     let message = match other {
@@ -128,7 +128,7 @@ fn missing(volume: &Volume) -> Step {
     };
     let issue = Issue::new(IssueKind::LoaderMissing, message)
         .help("install a boot loader at this path; firmware uses no other path without a boot entry");
-    Step::new("EFI system partition").at(volume.at("/")).issue(issue)
+    PathStep::new("EFI system partition").at(volume.at("/")).issue(issue)
 }
 
 /// A path with the case of its names in the filesystem, which FAT preserves.
@@ -143,7 +143,7 @@ fn actual(volume: &Volume, path: &str) -> FileAt {
 }
 
 /// Identifies an EFI program and follows it.
-pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
+pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> PathStep {
     let volume = tracer.volume(at.partition);
     let size = volume.size(&at.path);
     let head = volume.part(&at.path, 0..HEAD).unwrap_or_default();
@@ -151,12 +151,12 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
         Ok(program) => program,
         Err(why) => {
             let issue = Issue::new(IssueKind::LoaderDamaged, format!("{}: {why}", at.path));
-            return Step::new("EFI program").at(at.clone()).issue(issue);
+            return PathStep::new("EFI program").at(at.clone()).issue(issue);
         }
     };
     if program.machine != Machine::X64 {
         let message = format!("{} is for {}, but the firmware is for x86-64", at.path, program.machine);
-        return Step::new("EFI program")
+        return PathStep::new("EFI program")
             .at(at.clone())
             .issue(Issue::new(IssueKind::WrongArchitecture, message));
     }
@@ -175,7 +175,7 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     }
     if head.get(0x202..0x206) == Some(b"HdrS") {
         let kernel = tracer.kernel(at, Some(at.clone()), Vec::new(), String::new());
-        return Step { kernel, ..Step::new("Linux kernel as an EFI program").at(at.clone()) };
+        return PathStep { kernel, ..PathStep::new("Linux kernel as an EFI program").at(at.clone()) };
     }
     if let Some(range) = program.section("mods") {
         let modules = volume.part(&at.path, range).unwrap_or_default();
@@ -185,13 +185,13 @@ pub(super) fn program(tracer: &mut Tracer, at: &FileAt) -> Step {
     if text(".sbat").is_some_and(|sbat| sbat.contains("\nshim,")) {
         return shim(tracer, at);
     }
-    Step::new("unknown EFI program, not followed").at(at.clone())
+    PathStep::new("unknown EFI program, not followed").at(at.clone())
 }
 
 /// shim starts its fallback program if that is next to it in EFI/BOOT, otherwise GRUB. Sources: rhboot/shim,
 /// README.fallback; shim.c, DEFAULT_LOADER.
-fn shim(tracer: &mut Tracer, at: &FileAt) -> Step {
-    let step = Step::new("shim").at(at.clone());
+fn shim(tracer: &mut Tracer, at: &FileAt) -> PathStep {
+    let step = PathStep::new("shim").at(at.clone());
     let volume = tracer.volume(at.partition);
     let own = directory(&at.path).to_owned();
     let fallback = format!("{own}/fbx64.efi");
@@ -208,8 +208,8 @@ fn shim(tracer: &mut Tracer, at: &FileAt) -> Step {
 }
 
 /// Each line contains a program, a title and arguments, in UTF-16. Source: rhboot/shim, README.fallback.
-fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
-    let step = Step::new("shim's fallback").at(at.clone());
+fn csv(tracer: &mut Tracer, at: &FileAt) -> PathStep {
+    let step = PathStep::new("shim's fallback").at(at.clone());
     let volume = tracer.volume(at.partition);
     let mut next = Vec::new();
     for vendor in volume.list("/EFI").into_iter().filter(|name| !name.eq_ignore_ascii_case("BOOT")) {
@@ -235,14 +235,14 @@ fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
         let issue = Issue::new(IssueKind::LoaderMissing, "no boot loader in EFI/*/BOOTX64.CSV");
         return step.issue(issue);
     }
-    let found: Vec<Step> = next
+    let found: Vec<PathStep> = next
         .into_iter()
         .map(|path| match volume.has_file(&path) {
             true => {
                 let at = actual(volume, &path);
                 tracer.deeper(|tracer| program(tracer, &at))
             }
-            false => Step::new("loader").issue(Issue::new(
+            false => PathStep::new("loader").issue(Issue::new(
                 IssueKind::LoaderMissing,
                 format!("missing file {path}, listed in BOOTX64.CSV"),
             )),
@@ -252,7 +252,7 @@ fn csv(tracer: &mut Tracer, at: &FileAt) -> Step {
 }
 
 /// A unified kernel image. Source: UAPI.5.
-fn unified(tracer: &mut Tracer, at: &FileAt, program: &Program, stub: Option<&str>) -> Step {
+fn unified(tracer: &mut Tracer, at: &FileAt, program: &Program, stub: Option<&str>) -> PathStep {
     let volume = tracer.volume(at.partition);
     let part = |name: &str| program.section(name).and_then(|range| volume.part(&at.path, range));
     let options = part(".cmdline")
@@ -263,7 +263,10 @@ fn unified(tracer: &mut Tracer, at: &FileAt, program: &Program, stub: Option<&st
         part(".initrd").as_deref(),
         options.unwrap_or_default(),
     );
-    Step { kernel, ..Step::new(format!("unified kernel image ({})", stub.unwrap_or("stub"))).at(at.clone()) }
+    PathStep {
+        kernel,
+        ..PathStep::new(format!("unified kernel image ({})", stub.unwrap_or("stub"))).at(at.clone())
+    }
 }
 
 #[cfg(test)]

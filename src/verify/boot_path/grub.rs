@@ -3,7 +3,7 @@
 use super::grub_image::Embedded;
 use super::grub_shell::{NAME, Shell, device};
 use super::volume::directory;
-use super::{FileAt, Issue, IssueKind, Step, Tracer};
+use super::{FileAt, Issue, IssueKind, PathStep, Tracer};
 use crate::plan::Firmware;
 
 /// Directories with a configuration, for a GRUB without a known prefix.
@@ -14,8 +14,8 @@ const STOPS: &str =
     "generate it with `grub-mkconfig`; without a configuration GRUB stops at its `grub>` prompt";
 
 /// Follows GRUB as an EFI program.
-pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> Step {
-    let step = Step::new(TITLE).at(at.clone());
+pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> PathStep {
+    let step = PathStep::new(TITLE).at(at.clone());
     let mut shell = Shell::new(Firmware::Uefi, Some(at.partition));
     let own = directory(&at.path).to_owned();
     shell.set("cmdpath", &format!("({}){own}", device(at.partition)));
@@ -57,7 +57,7 @@ pub(super) fn of_efi(tracer: &mut Tracer, at: &FileAt, embedded: &Embedded) -> S
 }
 
 /// Follows GRUB for BIOS. `embedded` is the content of its core image, if that could be read.
-pub(super) fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedded>) -> Step {
+pub(super) fn of_bios(tracer: &mut Tracer, step: PathStep, embedded: Option<&Embedded>) -> PathStep {
     match embedded {
         Some(embedded) if !embedded.has_memdisk => from_core(tracer, step, embedded),
         _ => from_somewhere(tracer, step),
@@ -65,7 +65,7 @@ pub(super) fn of_bios(tracer: &mut Tracer, step: Step, embedded: Option<&Embedde
 }
 
 /// Follows the prefix and configuration that are embedded in a core image.
-fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
+fn from_core(tracer: &mut Tracer, step: PathStep, embedded: &Embedded) -> PathStep {
     let mut shell = Shell::new(Firmware::Bios, None);
     // The boot disk.
     shell.set("root", "hd0");
@@ -96,7 +96,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     let prefix = shell.variables.get("prefix").cloned().unwrap_or_default();
     let root = shell.variables.get("root").cloned().unwrap_or_default();
     if shell.is_opened_by_grub(&prefix) {
-        return Step {
+        return PathStep {
             title: format!("{}; its prefix {prefix} is on an unsupported volume", step.title),
             ..step
         };
@@ -121,7 +121,7 @@ fn from_core(tracer: &mut Tracer, step: Step, embedded: &Embedded) -> Step {
     }
 }
 
-fn from_somewhere(tracer: &mut Tracer, step: Step) -> Step {
+fn from_somewhere(tracer: &mut Tracer, step: PathStep) -> PathStep {
     let Some(place) = conventional(tracer).into_iter().next() else {
         let places = DIRECTORIES.join(&format!("/{NAME}, "));
         let message = format!("GRUB configuration missing: {places}/{NAME}");

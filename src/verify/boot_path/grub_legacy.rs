@@ -1,7 +1,7 @@
 //! GRUB Legacy (0.97) and its menu. Source: the manual of GRUB 0.97.
 
 use super::volume::absolute;
-use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
+use super::{FileAt, Issue, IssueKind, PathStep, Tracer, Volume};
 
 /// Paths of the menu, in the versions of GNU and Red Hat, with and without a separate /boot filesystem.
 const MENUS: &[&str] = &["/boot/grub/menu.lst", "/boot/grub/grub.conf", "/grub/menu.lst", "/grub/grub.conf"];
@@ -21,7 +21,7 @@ pub(super) fn next_sector(code: &[u8]) -> u64 {
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Entry {
+struct MenuEntry {
     title: String,
     /// `(hd0,0)`, or the UUID of the filesystem.
     root: Option<String>,
@@ -35,7 +35,7 @@ struct Entry {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Menu {
     default: usize,
-    entries: Vec<Entry>,
+    entries: Vec<MenuEntry>,
 }
 
 fn parse(text: &str) -> Menu {
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Menu {
         let (name, rest) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
         let rest = rest.trim();
         if name == "title" {
-            menu.entries.push(Entry { title: rest.to_owned(), ..Entry::default() });
+            menu.entries.push(MenuEntry { title: rest.to_owned(), ..MenuEntry::default() });
         }
         let Some(entry) = menu.entries.last_mut() else {
             if name == "default" {
@@ -71,7 +71,7 @@ fn parse(text: &str) -> Menu {
 }
 
 /// Follows the menu, on the first filesystem that has one.
-pub(super) fn follow(tracer: &mut Tracer, step: Step) -> Step {
+pub(super) fn follow(tracer: &mut Tracer, step: PathStep) -> PathStep {
     let menu = tracer.volumes().iter().find_map(|volume| {
         MENUS.iter().find(|path| volume.has_file(path)).map(|path| (volume, volume.at(path)))
     });
@@ -84,33 +84,36 @@ pub(super) fn follow(tracer: &mut Tracer, step: Step) -> Step {
     step.then([tracer.deeper(|tracer| menu_of(tracer, volume, &at))])
 }
 
-fn menu_of(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
-    let step = Step::new("GRUB Legacy menu").at(at.clone());
+fn menu_of(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> PathStep {
+    let step = PathStep::new("GRUB Legacy menu").at(at.clone());
     let menu = parse(&volume.text(&at.path).unwrap_or_default());
     if menu.entries.is_empty() {
         return step
             .issue(Issue::new(IssueKind::EntryMissing, format!("no menu entry (`title`) in {}", at.path)));
     }
     let chosen = menu.default.min(menu.entries.len() - 1);
-    let entries: Vec<Step> = menu
+    let entries: Vec<PathStep> = menu
         .entries
         .iter()
         .enumerate()
-        .map(|(index, entry)| Step { is_alternative: index != chosen, ..entry_of(tracer, volume, at, entry) })
+        .map(|(index, entry)| PathStep {
+            is_alternative: index != chosen,
+            ..entry_of(tracer, volume, at, entry)
+        })
         .collect();
     step.then(entries)
 }
 
-fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &Entry) -> Step {
+fn entry_of(tracer: &mut Tracer, own: &Volume, at: &FileAt, entry: &MenuEntry) -> PathStep {
     let title = format!("entry `{}`", entry.title);
     let Some(kernel) = &entry.kernel else {
         return match entry.other {
-            true => Step::new(format!("{title}, not followed")),
-            false => Step::new(title.clone())
+            true => PathStep::new(format!("{title}, not followed")),
+            false => PathStep::new(title.clone())
                 .issue(Issue::new(IssueKind::KernelMissing, format!("{title} has no kernel"))),
         };
     };
-    let mut step = Step::new(title.clone()).at(at.clone());
+    let mut step = PathStep::new(title.clone()).at(at.clone());
     let place = |path: &str| {
         let (device, path) = match path.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
             Some((device, path)) => (Some(device), path),

@@ -5,7 +5,7 @@ mod condition;
 use super::cd::WHOLE;
 use super::script::{Piece, Statement, Word, parse};
 use super::volume::absolute;
-use super::{FileAt, Issue, IssueKind, Step, Tracer, efi, systemd_boot};
+use super::{FileAt, Issue, IssueKind, PathStep, Tracer, efi, systemd_boot};
 use crate::plan::Firmware;
 use condition::Truth;
 use std::collections::BTreeMap;
@@ -116,24 +116,24 @@ impl Shell {
         tracer: &mut Tracer,
         at: &FileAt,
         text: &str,
-    ) -> (Vec<Step>, Vec<String>) {
+    ) -> (Vec<PathStep>, Vec<String>) {
         match parse(text) {
             Ok(statements) => {
-                let mut found = Found::default();
+                let mut found = CommandResult::default();
                 self.run(tracer, at, &statements, &mut found);
                 (found.steps, found.searches)
             }
             Err(error) => {
                 let message = format!("embedded GRUB configuration, line {}: {}", error.line, error.message);
-                let step = Step::new("embedded configuration");
+                let step = PathStep::new("embedded configuration");
                 (vec![step.issue(Issue::new(IssueKind::GrubConfiguration, message))], Vec::new())
             }
         }
     }
 
     /// Runs a configuration file and returns its menu.
-    pub(super) fn file(&mut self, tracer: &mut Tracer, at: &FileAt) -> Step {
-        let step = Step::new("GRUB configuration").at(at.clone());
+    pub(super) fn file(&mut self, tracer: &mut Tracer, at: &FileAt) -> PathStep {
+        let step = PathStep::new("GRUB configuration").at(at.clone());
         if self.open.contains(at) {
             return step
                 .issue(Issue::new(IssueKind::GrubConfiguration, format!("{} includes itself", at.path)));
@@ -147,7 +147,7 @@ impl Shell {
             }
         };
         self.open.push(at.clone());
-        let mut found = Found::default();
+        let mut found = CommandResult::default();
         let step = tracer.deeper(|tracer| {
             self.run(tracer, at, &statements, &mut found);
             step
@@ -165,7 +165,7 @@ impl Shell {
 
     /// Marks the default entry. `default` is a number, a title or an identifier; submenus are separated by `>`. If it
     /// matches no entry, the first one is the default.
-    fn choose(&self, found: &mut Found) {
+    fn choose(&self, found: &mut CommandResult) {
         if found.entries.is_empty() {
             return;
         }
@@ -179,7 +179,7 @@ impl Shell {
         }
     }
 
-    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut Found) {
+    fn run(&mut self, tracer: &mut Tracer, at: &FileAt, statements: &[Statement], found: &mut CommandResult) {
         for statement in statements {
             // `configfile` does not return.
             if found.is_over {
@@ -202,7 +202,7 @@ impl Shell {
         at: &FileAt,
         branches: &[(Vec<Statement>, Vec<Statement>)],
         otherwise: &[Statement],
-        found: &mut Found,
+        found: &mut CommandResult,
     ) {
         for (condition, body) in branches {
             match self.condition(tracer, condition) {
@@ -282,7 +282,7 @@ impl Shell {
         at: &FileAt,
         words: &[Word],
         block: Option<&[Statement]>,
-        found: &mut Found,
+        found: &mut CommandResult,
     ) {
         let words: Vec<String> = words.iter().map(|word| self.fill(word)).collect();
         let Some((name, rest)) = words.split_first() else { return };
@@ -327,7 +327,7 @@ impl Shell {
     }
 
     /// Runs another configuration file. With `for_good`, the current one ends.
-    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut Found) {
+    fn hand_over(&mut self, tracer: &mut Tracer, path: &str, for_good: bool, found: &mut CommandResult) {
         // Scripts in the memory disk finally load the configuration next to the EFI program.
         if path.starts_with("(memdisk)") {
             return;
@@ -348,7 +348,7 @@ impl Shell {
                     message = format!("{message}; the search for `{search}` fails");
                 }
                 found.steps.push(
-                    Step::new("configuration").issue(Issue::new(IssueKind::GrubConfiguration, message)),
+                    PathStep::new("configuration").issue(Issue::new(IssueKind::GrubConfiguration, message)),
                 );
             }
             None => {}
@@ -362,7 +362,7 @@ impl Shell {
         kind: &str,
         words: &[String],
         block: &[Statement],
-        found: &mut Found,
+        found: &mut CommandResult,
     ) {
         let title = words.first().cloned().unwrap_or_default();
         let id =
@@ -370,19 +370,21 @@ impl Shell {
         let id =
             id.and_then(|at| words.get(at + 1)).or_else(|| words.last().filter(|_| words.len() > 1)).cloned();
         let mut inside = self.clone();
-        let mut own = Found::default();
+        let mut own = CommandResult::default();
         let entry = tracer.deeper(|tracer| {
             inside.run(tracer, at, block, &mut own);
-            let step =
-                Step::new(format!("{} `{title}`", if kind == "submenu" { "submenu" } else { "menu entry" }));
+            let step = PathStep::new(format!(
+                "{} `{title}`",
+                if kind == "submenu" { "submenu" } else { "menu entry" }
+            ));
             if kind == "submenu" {
                 inside.choose(&mut own);
                 return step.then(std::mem::take(&mut own.steps));
             }
             let loaded = inside.load(tracer, at, &title, &mut own);
             match loaded {
-                Some(loaded) => Step { title: step.title, ..loaded },
-                None if own.steps.is_empty() => Step::new(format!("{}, starts no kernel", step.title)),
+                Some(loaded) => PathStep { title: step.title, ..loaded },
+                None if own.steps.is_empty() => PathStep::new(format!("{}, starts no kernel", step.title)),
                 None => step.then(std::mem::take(&mut own.steps)),
             }
         });
@@ -391,10 +393,16 @@ impl Shell {
     }
 
     /// Creates the step for the kernel or boot loader that was loaded.
-    fn load(&self, tracer: &mut Tracer, at: &FileAt, title: &str, found: &mut Found) -> Option<Step> {
+    fn load(
+        &self,
+        tracer: &mut Tracer,
+        at: &FileAt,
+        title: &str,
+        found: &mut CommandResult,
+    ) -> Option<PathStep> {
         let commands = std::mem::take(&mut found.commands);
         let linux = commands.iter().rfind(|(name, _, _)| is_linux(name));
-        let mut step = Step::new(title);
+        let mut step = PathStep::new(title);
         let place = |path: &str, root: &Option<String>| {
             let mut shell = self.clone();
             shell.variables.extend(root.iter().map(|root| ("root".to_owned(), root.clone())));
@@ -408,7 +416,7 @@ impl Shell {
             let path = words.iter().find(|word| !word.starts_with("--"))?;
             let place = place(path, root);
             if path.contains('+') {
-                return Some(Step::new(format!("{title}: another boot sector, not followed")));
+                return Some(PathStep::new(format!("{title}: another boot sector, not followed")));
             }
             if !is_there(&place) {
                 let message = format!("missing file {path} (`chainloader`)");
@@ -463,8 +471,8 @@ fn is_initrd(name: &str) -> bool {
 
 /// The result of running commands.
 #[derive(Default)]
-struct Found {
-    steps: Vec<Step>,
+struct CommandResult {
+    steps: Vec<PathStep>,
     /// Indexes of the steps that are menu entries, with the names that select them.
     entries: Vec<(usize, Vec<String>)>,
     /// Commands that load files, with the value of `root` at that time.

@@ -1,7 +1,7 @@
 //! How a disk boots: what each firmware starts, followed through boot loaders to kernels, initramfs images and command
 //! lines. Nothing is executed.
 //!
-//! The result is a tree of [`Step`]s. Problems are [`Issue`]s of the step where they occur. An unknown boot loader ends
+//! The result is a tree of [`PathStep`]s. Problems are [`Issue`]s of the step where they occur. An unknown boot loader ends
 //! its path: nothing after it is checked.
 
 mod bios;
@@ -95,7 +95,7 @@ impl Issue {
 /// A step of a boot path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Step {
+pub struct PathStep {
     /// For example `systemd-boot 252.38` or `entry debian-6.1.0-32-amd64.conf`.
     pub title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,31 +109,31 @@ pub struct Step {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_alternative: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub next: Vec<Step>,
+    pub next: Vec<PathStep>,
 }
 
-impl Step {
-    pub fn new(title: impl Into<String>) -> Step {
-        Step { title: title.into(), ..Step::default() }
+impl PathStep {
+    pub fn new(title: impl Into<String>) -> PathStep {
+        PathStep { title: title.into(), ..PathStep::default() }
     }
 
-    pub fn at(mut self, file: FileAt) -> Step {
+    pub fn at(mut self, file: FileAt) -> PathStep {
         self.file = Some(file);
         self
     }
 
-    fn issue(mut self, issue: Issue) -> Step {
+    fn issue(mut self, issue: Issue) -> PathStep {
         self.issues.push(issue);
         self
     }
 
-    fn then(mut self, next: impl IntoIterator<Item = Step>) -> Step {
+    fn then(mut self, next: impl IntoIterator<Item = PathStep>) -> PathStep {
         self.next.extend(next);
         self
     }
 
     /// This step and all that follow, each with whether it must be selected in a menu.
-    pub fn all(&self, chosen: bool) -> Vec<(&Step, bool)> {
+    pub fn all(&self, chosen: bool) -> Vec<(&PathStep, bool)> {
         let chosen = chosen || self.is_alternative;
         std::iter::once((self, chosen)).chain(self.next.iter().flat_map(|step| step.all(chosen))).collect()
     }
@@ -157,7 +157,7 @@ pub struct KernelStart {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BootPath {
     pub firmware: Firmware,
-    pub start: Step,
+    pub start: PathStep,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -169,7 +169,7 @@ pub struct BootPaths {
 
 impl BootPaths {
     /// All steps of all paths, each with whether it must be selected in a menu.
-    pub fn steps(&self) -> impl Iterator<Item = (&Step, bool)> {
+    pub fn steps(&self) -> impl Iterator<Item = (&PathStep, bool)> {
         self.paths.iter().flat_map(|path| path.start.all(false))
     }
 
@@ -223,13 +223,13 @@ impl<'d, 'a> Tracer<'d, 'a> {
     }
 
     /// Adds the issue of a missing file to a step, unless the file may be on a partition with an unsupported type.
-    fn add_issue_unless_unsupported(&self, step: Step, issue: Issue) -> Step {
+    fn add_issue_unless_unsupported(&self, step: PathStep, issue: Issue) -> PathStep {
         match self.disk.not_read.first() {
             None => step.issue(issue),
             Some(number) => {
                 let title =
                     format!("{}; its configuration may be on the unsupported partition {number}", step.title);
-                Step { title, ..step }
+                PathStep { title, ..step }
             }
         }
     }
@@ -246,9 +246,9 @@ impl<'d, 'a> Tracer<'d, 'a> {
     }
 
     /// Follows a step one level deeper, up to the limit.
-    fn deeper(&mut self, follow: impl FnOnce(&mut Self) -> Step) -> Step {
+    fn deeper(&mut self, follow: impl FnOnce(&mut Self) -> PathStep) -> PathStep {
         if self.depth >= DEEPEST {
-            return Step::new("limit of nested configurations reached").issue(Issue::new(
+            return PathStep::new("limit of nested configurations reached").issue(Issue::new(
                 IssueKind::EntryMissing,
                 format!("more than {DEEPEST} boot loaders and configuration files start each other"),
             ));

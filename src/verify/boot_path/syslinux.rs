@@ -1,7 +1,7 @@
 //! SYSLINUX, EXTLINUX and ISOLINUX: their configuration. Source: the Syslinux wiki, "Config".
 
 use super::volume::{absolute, directory};
-use super::{FileAt, Issue, IssueKind, Step, Tracer, Volume};
+use super::{FileAt, Issue, IssueKind, PathStep, Tracer, Volume};
 
 /// Paths of the configuration, in search order. Source: the Syslinux wiki, "Config", "Working directory".
 const CONFIGURATIONS: &[&str] = &[
@@ -78,7 +78,7 @@ fn parse(text: &str) -> Configuration {
 }
 
 /// Follows the configuration, on the filesystem with the boot sector.
-pub(super) fn follow(tracer: &mut Tracer, volume: &Volume, step: Step) -> Step {
+pub(super) fn follow(tracer: &mut Tracer, volume: &Volume, step: PathStep) -> PathStep {
     let Some(path) = CONFIGURATIONS.iter().find(|path| volume.has_file(path)) else {
         let issue = Issue::new(IssueKind::SyslinuxConfiguration, "Syslinux configuration missing");
         return step
@@ -88,8 +88,8 @@ pub(super) fn follow(tracer: &mut Tracer, volume: &Volume, step: Step) -> Step {
     step.then([tracer.deeper(|tracer| configuration(tracer, volume, &at))])
 }
 
-fn configuration(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
-    let step = Step::new("Syslinux configuration").at(at.clone());
+fn configuration(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> PathStep {
+    let step = PathStep::new("Syslinux configuration").at(at.clone());
     let own = directory(&at.path).to_owned();
     let mut found = parse(&volume.text(&at.path).unwrap_or_default());
     for include in std::mem::take(&mut found.includes).iter().take(20) {
@@ -105,17 +105,17 @@ fn configuration(tracer: &mut Tracer, volume: &Volume, at: &FileAt) -> Step {
     let chosen = found.labels.iter().position(|label| Some(&label.name) == default.as_ref()).unwrap_or(0);
     let labels = found.labels.iter().enumerate().map(|(index, label)| {
         let step = entry(tracer, volume, at, &own, label);
-        Step { is_alternative: index != chosen, ..step }
+        PathStep { is_alternative: index != chosen, ..step }
     });
-    let labels: Vec<Step> = labels.collect();
+    let labels: Vec<PathStep> = labels.collect();
     step.then(labels)
 }
 
-fn entry(tracer: &mut Tracer, volume: &Volume, at: &FileAt, own: &str, label: &Label) -> Step {
-    let mut step = Step::new(format!("label {}", label.name));
+fn entry(tracer: &mut Tracer, volume: &Volume, at: &FileAt, own: &str, label: &Label) -> PathStep {
+    let mut step = PathStep::new(format!("label {}", label.name));
     let Some(linux) = &label.linux else {
         return match label.other {
-            true => Step::new(format!("label {}, not followed", label.name)),
+            true => PathStep::new(format!("label {}, not followed", label.name)),
             false => step
                 .issue(Issue::new(IssueKind::KernelMissing, format!("label {} has no kernel", label.name))),
         };

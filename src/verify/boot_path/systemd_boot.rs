@@ -2,14 +2,14 @@
 //! systemd-boot(7); loader.conf(5).
 
 use super::volume::absolute;
-use super::{FileAt, Issue, IssueKind, KernelImage, Step, Tracer, Volume, efi};
-use crate::plan::bls::{self, Entry};
+use super::{FileAt, Issue, IssueKind, KernelImage, PathStep, Tracer, Volume, efi};
+use crate::plan::bls::{self, LoaderEntry};
 
 const ENTRIES: &str = "/loader/entries";
 const UNIFIED: &str = "/EFI/Linux";
 
-pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
-    let step = Step::new(name).at(at.clone());
+pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> PathStep {
+    let step = PathStep::new(name).at(at.clone());
     let volumes = tracer.volumes();
     let own = volumes.iter().filter(|volume| volume.number == at.partition || volume.is_xbootldr);
     let mut next = Vec::new();
@@ -31,11 +31,11 @@ pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
     }
     // If the default entry does not exist, the first one is the default.
     let settings = tracer.volume(at.partition).text("/loader/loader.conf").unwrap_or_default();
-    let named: Vec<bls::Entry> = next
+    let named: Vec<bls::LoaderEntry> = next
         .iter()
         .map(|step| {
             let name = step.file.as_ref().and_then(|at| at.path.rsplit('/').next()).unwrap_or_default();
-            bls::Entry::parse(name, "")
+            bls::LoaderEntry::parse(name, "")
         })
         .collect();
     let can_be_loaded =
@@ -48,13 +48,13 @@ pub(super) fn follow(tracer: &mut Tracer, at: &FileAt, name: &str) -> Step {
 }
 
 /// The entries in a directory. `prefix` is the directory on the volume that paths in entries are relative to.
-pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<Step> {
+pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, prefix: &str) -> Vec<PathStep> {
     let names =
         volume.list(directory).into_iter().filter(|name| name.to_ascii_lowercase().ends_with(".conf"));
-    let mut found: Vec<Entry> = names
+    let mut found: Vec<LoaderEntry> = names
         .filter_map(|name| {
             let text = volume.text(&format!("{directory}/{name}"))?;
-            Some(Entry::parse(&name, &text))
+            Some(LoaderEntry::parse(&name, &text))
         })
         .collect();
     found.sort_by(bls::order);
@@ -64,9 +64,10 @@ pub(super) fn entries(tracer: &mut Tracer, volume: &Volume, directory: &str, pre
         .collect()
 }
 
-fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &Entry, prefix: &str) -> Step {
+fn entry(tracer: &mut Tracer, volume: &Volume, path: &str, entry: &LoaderEntry, prefix: &str) -> PathStep {
     let at = volume.at(path);
-    let mut step = Step::new(format!("entry {}", path.rsplit('/').next().unwrap_or_default())).at(at.clone());
+    let mut step =
+        PathStep::new(format!("entry {}", path.rsplit('/').next().unwrap_or_default())).at(at.clone());
     let place = |path: &str| format!("{prefix}{}", absolute(path));
     let Some(linux) = &entry.linux else {
         return match &entry.efi {

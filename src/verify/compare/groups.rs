@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Group {
+pub enum DifferenceGroup {
     Packages,
     /// Kernels, boot loaders, their entries and options.
     Boot,
@@ -22,33 +22,33 @@ pub enum Group {
     Structures,
 }
 
-impl Group {
-    pub const ALL: [Group; 7] = [
-        Group::Packages,
-        Group::Boot,
-        Group::Files,
-        Group::Layout,
-        Group::Identifiers,
-        Group::Times,
-        Group::Structures,
+impl DifferenceGroup {
+    pub const ALL: [DifferenceGroup; 7] = [
+        DifferenceGroup::Packages,
+        DifferenceGroup::Boot,
+        DifferenceGroup::Files,
+        DifferenceGroup::Layout,
+        DifferenceGroup::Identifiers,
+        DifferenceGroup::Times,
+        DifferenceGroup::Structures,
     ];
 
     /// Whether the group differs between any two builds of a template that are not identical.
     pub fn differs_in_every_build(self) -> bool {
-        self >= Group::Identifiers
+        self >= DifferenceGroup::Identifiers
     }
 }
 
-impl fmt::Display for Group {
+impl fmt::Display for DifferenceGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Group::Packages => "packages",
-            Group::Boot => "boot",
-            Group::Files => "files",
-            Group::Layout => "layout",
-            Group::Identifiers => "identifiers",
-            Group::Times => "times",
-            Group::Structures => "filesystem structures",
+            DifferenceGroup::Packages => "packages",
+            DifferenceGroup::Boot => "boot",
+            DifferenceGroup::Files => "files",
+            DifferenceGroup::Layout => "layout",
+            DifferenceGroup::Identifiers => "identifiers",
+            DifferenceGroup::Times => "times",
+            DifferenceGroup::Structures => "filesystem structures",
         })
     }
 }
@@ -56,36 +56,36 @@ impl fmt::Display for Group {
 /// Paths of boot files, on any filesystem.
 const BOOT: &[&str] = &["/boot/", "/efi/", "/loader/", "/EFI/", "/etc/kernel/", "/etc/default/grub"];
 
-pub fn group(difference: &Difference) -> Group {
+pub fn group(difference: &Difference) -> DifferenceGroup {
     let place = &difference.place;
     let last = place.last().map_or("", String::as_str);
     if place.first().is_some_and(|first| first == PLACE) {
-        return Group::Packages;
+        return DifferenceGroup::Packages;
     }
     if difference.is_identity || last == "GUID" || last == "disk GUID" || last == "UUID" {
-        return Group::Identifiers;
+        return DifferenceGroup::Identifiers;
     }
     if last.ends_with(" time") {
-        return Group::Times;
+        return DifferenceGroup::Times;
     }
     // For files the third component is the path; for structures it is a description.
     let path = place.get(2).filter(|path| path.starts_with('/') && place.len() > 3);
     match path {
-        Some(_) if last == "inode number" || last == "links" => Group::Structures,
-        Some(path) if BOOT.iter().any(|start| path.starts_with(start)) => Group::Boot,
-        Some(_) => Group::Files,
-        None if difference.a == difference.b => Group::Structures,
-        None if last.starts_with("boot code") || last.contains("core image") => Group::Boot,
-        None => Group::Layout,
+        Some(_) if last == "inode number" || last == "links" => DifferenceGroup::Structures,
+        Some(path) if BOOT.iter().any(|start| path.starts_with(start)) => DifferenceGroup::Boot,
+        Some(_) => DifferenceGroup::Files,
+        None if difference.a == difference.b => DifferenceGroup::Structures,
+        None if last.starts_with("boot code") || last.contains("core image") => DifferenceGroup::Boot,
+        None => DifferenceGroup::Layout,
     }
 }
 
 /// The groups that have differences, in order.
-pub fn grouped(differences: &[Difference]) -> Vec<(Group, Vec<&Difference>)> {
-    Group::ALL
+pub fn grouped(differences: &[Difference]) -> Vec<(DifferenceGroup, Vec<&Difference>)> {
+    DifferenceGroup::ALL
         .into_iter()
         .map(|wanted| (wanted, differences.iter().filter(|difference| group(difference) == wanted).collect()))
-        .filter(|(_, list): &(Group, Vec<&Difference>)| !list.is_empty())
+        .filter(|(_, list): &(DifferenceGroup, Vec<&Difference>)| !list.is_empty())
         .collect()
 }
 
@@ -103,19 +103,22 @@ mod tests {
         };
         let root = "partition 3 (`root`)";
         let all = [
-            (difference(&["primary partition table", "partition 1", "GUID"], false), Group::Identifiers),
-            (difference(&[root, "ext", "/etc/hostname", "content"], false), Group::Files),
-            (difference(&[root, "ext", "/etc/hostname", "modification time"], false), Group::Times),
-            (difference(&[root, "ext", "/boot/grub/grub.cfg", "content"], false), Group::Boot),
-            (difference(&[root, "ext", "inode table of group 1"], true), Group::Structures),
-            (difference(&[root, "size"], false), Group::Layout),
-            (difference(&["packages", "netbase"], false), Group::Packages),
+            (
+                difference(&["primary partition table", "partition 1", "GUID"], false),
+                DifferenceGroup::Identifiers,
+            ),
+            (difference(&[root, "ext", "/etc/hostname", "content"], false), DifferenceGroup::Files),
+            (difference(&[root, "ext", "/etc/hostname", "modification time"], false), DifferenceGroup::Times),
+            (difference(&[root, "ext", "/boot/grub/grub.cfg", "content"], false), DifferenceGroup::Boot),
+            (difference(&[root, "ext", "inode table of group 1"], true), DifferenceGroup::Structures),
+            (difference(&[root, "size"], false), DifferenceGroup::Layout),
+            (difference(&["packages", "netbase"], false), DifferenceGroup::Packages),
         ];
         for (difference, expected) in &all {
             assert_eq!(group(difference), *expected, "{:?}", difference.place);
         }
         let list: Vec<Difference> = all.into_iter().map(|(difference, _)| difference).collect();
-        let order: Vec<Group> = grouped(&list).into_iter().map(|(group, _)| group).collect();
-        assert_eq!(order, Group::ALL);
+        let order: Vec<DifferenceGroup> = grouped(&list).into_iter().map(|(group, _)| group).collect();
+        assert_eq!(order, DifferenceGroup::ALL);
     }
 }

@@ -2,11 +2,11 @@
 
 use super::bytes::{Differs, differing};
 use super::trees;
-use crate::disk::{Kind, Opened, Source, Window, detect, first_difference};
+use crate::disk::{Opened, Source, VolumeKind, Window, detect, first_difference};
 use crate::host::{Context, Failure, Progress, with_causes};
 use crate::image::format::OpenedImage;
 use crate::plan::LUKS_DATA_OFFSET;
-use crate::plan::layout::gpt::{Entry, Header};
+use crate::plan::layout::gpt::{GptEntry, GptHeader};
 use crate::template::Bytes;
 use crate::verify::{TableFacts, table_of};
 use serde::Serialize;
@@ -85,7 +85,7 @@ pub fn compare(
 }
 
 /// Byte ranges outside of all partitions and partition tables. For a disk without partitions, the whole disk.
-fn gaps(entries: &[Entry], sector: u64, size: u64) -> Vec<Range<u64>> {
+fn gaps(entries: &[GptEntry], sector: u64, size: u64) -> Vec<Range<u64>> {
     let mut sorted: Vec<(u64, u64)> = entries
         .iter()
         .map(|entry| {
@@ -110,7 +110,7 @@ fn whole(image: &OpenedImage) -> Window<'_> {
     Window { file: &image.file, offset: 0, size: image.size }
 }
 
-fn window<'i>(image: &'i OpenedImage, entry: &Entry, sector: u64) -> Window<'i> {
+fn window<'i>(image: &'i OpenedImage, entry: &GptEntry, sector: u64) -> Window<'i> {
     let offset = entry.first.0.saturating_mul(sector).min(image.size);
     let end = entry.last.0.saturating_add(1).saturating_mul(sector).min(image.size);
     Window { file: &image.file, offset, size: end.saturating_sub(offset) }
@@ -138,7 +138,7 @@ fn tables(a: &TableFacts, b: &TableFacts, out: &mut Differences) {
         match (&one.header, &other.header) {
             (Ok(x), Ok(y)) => headers(&place, x, y, out),
             (x, y) => {
-                let shown = |header: &Result<Header, _>| match header {
+                let shown = |header: &Result<GptHeader, _>| match header {
                     Ok(_) => "valid".to_owned(),
                     Err(fault) => crate::plan::layout::gpt::HeaderError::to_string(fault),
                 };
@@ -155,7 +155,7 @@ fn tables(a: &TableFacts, b: &TableFacts, out: &mut Differences) {
     }
 }
 
-fn headers(place: &str, a: &Header, b: &Header, out: &mut Differences) {
+fn headers(place: &str, a: &GptHeader, b: &GptHeader, out: &mut Differences) {
     out.field(&[place], "disk GUID", a.disk_guid, b.disk_guid);
     out.field(&[place], "own LBA", a.own, b.own);
     out.field(&[place], "other LBA", a.other, b.other);
@@ -164,15 +164,15 @@ fn headers(place: &str, a: &Header, b: &Header, out: &mut Differences) {
     out.field(&[place], "entry count", a.entry_count, b.entry_count);
 }
 
-fn entries(table: &str, a: &[Entry], b: &[Entry], out: &mut Differences) {
+fn entries(table: &str, a: &[GptEntry], b: &[GptEntry], out: &mut Differences) {
     let mut numbers: Vec<u32> = a.iter().chain(b).map(|entry| entry.number).collect();
     numbers.sort_unstable();
     numbers.dedup();
     for number in numbers {
         let place = format!("partition {number}");
-        let find = |entries: &[Entry]| entries.iter().find(|entry| entry.number == number).cloned();
+        let find = |entries: &[GptEntry]| entries.iter().find(|entry| entry.number == number).cloned();
         let (Some(x), Some(y)) = (find(a), find(b)) else {
-            let shown = |entry: Option<Entry>| if entry.is_some() { "present" } else { "missing" };
+            let shown = |entry: Option<GptEntry>| if entry.is_some() { "present" } else { "missing" };
             out.field(&[table, &place], "entry", shown(find(a)), shown(find(b)));
             continue;
         };
@@ -186,7 +186,7 @@ fn entries(table: &str, a: &[Entry], b: &[Entry], out: &mut Differences) {
 }
 
 fn partition(
-    entry: &Entry,
+    entry: &GptEntry,
     a: &dyn Source,
     b: &dyn Source,
     identities: &Identities,
@@ -200,7 +200,7 @@ fn partition(
     }
     let detect = |source| detect(source).map_err(std::io::Error::other);
     let (kind_a, kind_b) = (detect(a)?, detect(b)?);
-    let shown = |kind: Option<Kind>| kind.map_or("not recognized".to_owned(), |kind| kind.to_string());
+    let shown = |kind: Option<VolumeKind>| kind.map_or("not recognized".to_owned(), |kind| kind.to_string());
     let place = [name.clone(), shown(kind_a)];
     if kind_a != kind_b {
         out.field(&[&name], "filesystem", shown(kind_a), shown(kind_b));
@@ -261,16 +261,16 @@ fn structures(place: &[String], found: &[Differs], describe: impl Fn(u64) -> Str
     }
 }
 
-fn describe_other(kind: Option<Kind>, at: u64) -> String {
+fn describe_other(kind: Option<VolumeKind>, at: u64) -> String {
     match kind {
-        Some(Kind::Luks) if at < 16_384 => "LUKS2 header, primary".to_owned(),
-        Some(Kind::Luks) if at < 32_768 => "LUKS2 header, secondary".to_owned(),
-        Some(Kind::Luks) if at < LUKS_DATA_OFFSET.0 => "LUKS2 keyslots".to_owned(),
-        Some(Kind::Luks) => "encrypted data".to_owned(),
+        Some(VolumeKind::Luks) if at < 16_384 => "LUKS2 header, primary".to_owned(),
+        Some(VolumeKind::Luks) if at < 32_768 => "LUKS2 header, secondary".to_owned(),
+        Some(VolumeKind::Luks) if at < LUKS_DATA_OFFSET.0 => "LUKS2 keyslots".to_owned(),
+        Some(VolumeKind::Luks) => "encrypted data".to_owned(),
         // Source: util-linux, include/swapheader.h.
-        Some(Kind::Swap) if (1036..1052).contains(&at) => "swap header, UUID".to_owned(),
-        Some(Kind::Swap) if (1052..1068).contains(&at) => "swap header, label".to_owned(),
-        Some(Kind::Swap) if at < 4096 => "swap header".to_owned(),
+        Some(VolumeKind::Swap) if (1036..1052).contains(&at) => "swap header, UUID".to_owned(),
+        Some(VolumeKind::Swap) if (1052..1068).contains(&at) => "swap header, label".to_owned(),
+        Some(VolumeKind::Swap) if at < 4096 => "swap header".to_owned(),
         _ => format!("byte {at}"),
     }
 }

@@ -10,5 +10,5 @@ mod packages;
 mod trees;
 
 pub use bytes::differing;
-pub use groups::{Group, group, grouped};
+pub use groups::{DifferenceGroup, group, grouped};
 pub use images::{Difference, compare};

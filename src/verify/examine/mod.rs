@@ -8,11 +8,11 @@ use super::facts::{Facts, PartitionFacts, Scheme, TableCopy, TableFacts};
 use super::package_files::PackageFiles;
 use super::programs;
 use super::system::System;
-use crate::disk::{Kind, ReadError, Tree, Window, detect};
+use crate::disk::{ReadError, Tree, VolumeKind, Window, detect};
 use crate::host::{Context, Failure, Progress};
 use crate::image::format::OpenedImage;
 use crate::plan::command_line::words;
-use crate::plan::layout::gpt::{self, Entry, Header, HeaderError};
+use crate::plan::layout::gpt::{self, GptEntry, GptHeader, HeaderError};
 use crate::plan::layout::mbr::{Mbr, Record};
 use crate::plan::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
@@ -80,7 +80,7 @@ pub fn examine(examination: &Examination, progress: &dyn Progress) -> Result<Fac
     });
     let mut system = system(readable, examination.plan.as_ref(), &partitions, init, examination.scratch)?;
     if let Some(system) = &mut system {
-        let vfat = partitions.iter().filter(|partition| partition.kind == Some(Kind::Vfat));
+        let vfat = partitions.iter().filter(|partition| partition.kind == Some(VolumeKind::Vfat));
         system.without_modes = vfat.map(|partition| partition.entry.number).collect();
         system.host_marks.clone_from(&examination.host_marks);
     }
@@ -120,26 +120,26 @@ fn scheme(examination: &Examination, table: &TableFacts) -> Result<Scheme, Failu
     })
 }
 
-fn partitions(scheme: Scheme, table: &TableFacts, size: u64, sector: SectorSize) -> Vec<Entry> {
+fn partitions(scheme: Scheme, table: &TableFacts, size: u64, sector: SectorSize) -> Vec<GptEntry> {
     match scheme {
         Scheme::Gpt => table.valid().map(|(_, entries)| entries.to_vec()).unwrap_or_default(),
         Scheme::Mbr => table.records.iter().flat_map(Mbr::partitions).map(of_record).collect(),
         Scheme::Whole => {
             let last = Lba((size / sector.bytes()).saturating_sub(1));
-            vec![Entry { number: 0, first: Lba(0), last, ..of_type(LINUX_DATA) }]
+            vec![GptEntry { number: 0, first: Lba(0), last, ..of_type(LINUX_DATA) }]
         }
     }
 }
 
 /// The GPT entry that corresponds to an MBR partition. Sources: UEFI 2.10, table 5.2; UAPI.2; sfdisk(8), --list-types.
-fn of_record(record: &Record) -> Entry {
+fn of_record(record: &Record) -> GptEntry {
     let kind = match record.kind {
         0xef => ESP,
         0xea => XBOOTLDR,
         0x82 => SWAP,
         _ => LINUX_DATA,
     };
-    Entry {
+    GptEntry {
         number: record.number,
         first: record.first,
         last: record.last(),
@@ -148,9 +148,9 @@ fn of_record(record: &Record) -> Entry {
     }
 }
 
-fn of_type(type_guid: uuid::Uuid) -> Entry {
+fn of_type(type_guid: uuid::Uuid) -> GptEntry {
     let (number, guid, attributes, name) = (0, uuid::Uuid::nil(), 0, String::new());
-    Entry { number, type_guid, guid, first: Lba(0), last: Lba(0), attributes, name }
+    GptEntry { number, type_guid, guid, first: Lba(0), last: Lba(0), attributes, name }
 }
 
 /// Source: UAPI.2.
@@ -166,12 +166,12 @@ fn boot_paths(
     partitions: &[PartitionFacts],
     readable: &[Readable],
 ) -> BootPaths {
-    let not_read = partitions.iter().filter(|partition| matches!(partition.kind, Some(Kind::Other(_))));
+    let not_read = partitions.iter().filter(|partition| matches!(partition.kind, Some(VolumeKind::Other(_))));
     let open: Vec<&Readable> = readable.iter().filter(|readable| !readable.is_encrypted).collect();
     let windows: Vec<Window> = open.iter().map(|readable| readable.window()).collect();
     let volumes = open.iter().zip(&windows).map(|(readable, window)| Volume {
         number: readable.number,
-        is_fat: readable.kind == Kind::Vfat,
+        is_fat: readable.kind == VolumeKind::Vfat,
         is_esp: readable.entry.type_guid == ESP,
         is_xbootldr: readable.entry.type_guid == XBOOTLDR,
         is_active: readable.entry.attributes & 1 << 2 != 0,
@@ -208,7 +208,7 @@ pub fn read_table(
     let has_header = |sector: SectorSize| {
         let mut bytes = vec![0; sector.bytes() as usize];
         file.read_exact_at(&mut bytes, sector.bytes()).is_ok()
-            && Header::decode(&bytes) != Err(HeaderError::Signature)
+            && GptHeader::decode(&bytes) != Err(HeaderError::Signature)
     };
     let backup_at_4096 = || {
         let mut bytes = [0; 8];
@@ -272,7 +272,7 @@ fn copy(file: &File, size: u64, sector: SectorSize, at: u64) -> TableCopy {
     if file.read_exact_at(&mut bytes, at * sector.bytes()).is_err() {
         return none(Err(HeaderError::Signature));
     }
-    let header = match Header::decode(&bytes) {
+    let header = match GptHeader::decode(&bytes) {
         Ok(header) => header,
         Err(fault) => return none(Err(fault)),
     };

@@ -2,10 +2,10 @@
 
 use super::{Examination, unreadable};
 use crate::disk::{
-    Kind, Opened, Packed, ReadError, Source, Tree, Unpacked, Window, detect, is_zero, luks, unpack,
+    Opened, Packed, ReadError, Source, Tree, Unpacked, VolumeKind, Window, detect, is_zero, luks, unpack,
 };
 use crate::host::{Context, Failure, with_causes};
-use crate::plan::layout::gpt::Entry;
+use crate::plan::layout::gpt::GptEntry;
 use crate::plan::layout::{Lba, SectorSize};
 use crate::template::Bytes;
 use crate::verify::facts::{Fsck, LuksFacts, PartitionFacts};
@@ -18,8 +18,8 @@ use std::path::Path;
 /// A partition with a readable filesystem.
 pub(super) struct Readable {
     pub(super) number: u32,
-    pub(super) entry: Entry,
-    pub(super) kind: Kind,
+    pub(super) entry: GptEntry,
+    pub(super) kind: VolumeKind,
     pub(super) uuid: Option<String>,
     pub(super) label: Option<String>,
     /// Encrypted filesystems are not available to boot loaders.
@@ -39,7 +39,7 @@ impl Readable {
 
 pub(super) fn partition(
     examination: &Examination,
-    entry: &Entry,
+    entry: &GptEntry,
     sector: SectorSize,
 ) -> Result<(PartitionFacts, Option<Readable>), Failure> {
     let image = examination.image;
@@ -67,10 +67,10 @@ pub(super) fn partition(
     facts.kind = detect(&window).map_err(|error| unreadable(&error))?;
     match facts.kind {
         None => Ok((facts, None)),
-        Some(Kind::Other(_)) => Ok((facts, None)),
-        Some(Kind::Packed(kind)) => packed(examination, facts, kind, &window),
-        Some(Kind::Luks) => encrypted(examination, facts, &window),
-        Some(Kind::Swap) => {
+        Some(VolumeKind::Other(_)) => Ok((facts, None)),
+        Some(VolumeKind::Packed(kind)) => packed(examination, facts, kind, &window),
+        Some(VolumeKind::Luks) => encrypted(examination, facts, &window),
+        Some(VolumeKind::Swap) => {
             swap(&mut facts, &window);
             Ok((facts, None))
         }
@@ -94,7 +94,7 @@ fn swap(facts: &mut PartitionFacts, window: &Window) {
 fn look_inside(
     examination: &Examination,
     mut facts: PartitionFacts,
-    kind: Kind,
+    kind: VolumeKind,
     file: File,
     offset: u64,
     size: u64,
@@ -127,7 +127,14 @@ fn look_inside(
     Ok((facts, readable))
 }
 
-fn readable(facts: &PartitionFacts, kind: Kind, file: File, offset: u64, size: u64, tree: Tree) -> Readable {
+fn readable(
+    facts: &PartitionFacts,
+    kind: VolumeKind,
+    file: File,
+    offset: u64,
+    size: u64,
+    tree: Tree,
+) -> Readable {
     Readable {
         number: facts.entry.number,
         entry: facts.entry.clone(),
@@ -149,12 +156,12 @@ fn packed(
     kind: Packed,
     source: &dyn Source,
 ) -> Result<(PartitionFacts, Option<Readable>), Failure> {
-    facts.kind = Some(Kind::Packed(kind));
+    facts.kind = Some(VolumeKind::Packed(kind));
     match unpack(kind, source, examination.scratch) {
         Ok(Unpacked { tree, file, uuid, label }) => {
             (facts.uuid, facts.label) = (uuid, label);
             let size = file.metadata().context(|| "could not read the unpacked filesystem".to_owned())?.len();
-            let readable = readable(&facts, Kind::Packed(kind), file, 0, size, tree);
+            let readable = readable(&facts, VolumeKind::Packed(kind), file, 0, size, tree);
             Ok((facts, Some(readable)))
         }
         Err(error @ (ReadError::Damaged { .. } | ReadError::Unsupported(_))) => {
@@ -200,11 +207,11 @@ fn encrypted(
                 return Ok((facts, None));
             };
             match kind {
-                Kind::Swap => {
+                VolumeKind::Swap => {
                     facts.kind = Some(kind);
                     return Ok((facts, None));
                 }
-                Kind::Packed(kind) => return packed(examination, facts, kind, &plain),
+                VolumeKind::Packed(kind) => return packed(examination, facts, kind, &plain),
                 _ => {}
             }
             let opened = match Opened::open(&plain) {

@@ -2,7 +2,7 @@
 
 mod kernel;
 
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::bls;
 use crate::plan::command_line::words;
@@ -18,18 +18,20 @@ use std::collections::BTreeSet;
 pub(super) const ENTRIES: &str = "/boot/loader/entries";
 
 /// A loader entry, with its path in the running system. Source: The Boot Loader Specification (UAPI.1).
-pub(super) struct Entry {
+pub(super) struct EntryOptions {
     pub path: String,
     pub options: String,
 }
 
-pub(super) fn entries(system: &System) -> Vec<Entry> {
+pub(super) fn entries(system: &System) -> Vec<EntryOptions> {
     let names = system.list(ENTRIES);
     let texts = names.iter().filter(|name| name.ends_with(".conf")).filter_map(|name| {
         let path = format!("{ENTRIES}/{name}");
         Some((path.clone(), system.text(&path)?))
     });
-    texts.map(|(path, text)| Entry { path, options: bls::Entry::parse("", &text).options }).collect()
+    texts
+        .map(|(path, text)| EntryOptions { path, options: bls::LoaderEntry::parse("", &text).options })
+        .collect()
 }
 
 /// Whether firmware is expected to start the image, and all filesystems that take part in the boot could be read.
@@ -267,7 +269,7 @@ fn root(facts: &Facts, out: &mut Findings) {
     let meant = planned.unwrap_or_else(|| {
         facts.partitions.iter().any(|p| p.entry.type_guid == ESP || p.entry.type_guid == ROOT_X86_64)
     });
-    let not_read = facts.partitions.iter().any(|p| matches!(p.kind, Some(Kind::Other(_))));
+    let not_read = facts.partitions.iter().any(|p| matches!(p.kind, Some(VolumeKind::Other(_))));
     if facts.system.is_none() && !locked && !not_read && meant {
         out.report("no partition contains a readable root filesystem");
         return;

@@ -1,6 +1,6 @@
 //! Filesystems: consistency, readability, unique labels and UUIDs.
 
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::Firmware;
 use crate::verify::facts::{Facts, Fsck, PartitionFacts, Scheme};
@@ -88,7 +88,7 @@ pub(super) static FILESYSTEM_NOT_READ: Rule = Rule {
 
 fn not_read(facts: &Facts, out: &mut Findings) {
     for partition in &facts.partitions {
-        let Some(Kind::Other(name)) = partition.kind else { continue };
+        let Some(VolumeKind::Other(name)) = partition.kind else { continue };
         let is_checked = facts.verity.iter().any(|verity| verity.tree == Some(partition.entry.number));
         if !is_checked {
             out.report(format!("{}: {name}, its contents are not checked", partition.title()))

@@ -1,7 +1,7 @@
 //! Filesystem types and mount options in fstab, for the filesystems of the image.
 
 use super::mounts::{find, fstab};
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Findings, Rule};
@@ -46,12 +46,12 @@ const FAT: &str = "allow_utime= check= codepage= conv= cvf_format= cvf_option= d
     sys_immutable time_offset= tz= uid= usefree utf8 utf8= uni_xlate uni_xlate=";
 
 /// The valid types for a filesystem in fstab, and its mount options.
-fn driver(kind: Kind) -> Option<(&'static [&'static str], &'static str)> {
+fn driver(kind: VolumeKind) -> Option<(&'static [&'static str], &'static str)> {
     Some(match kind {
-        Kind::Ext => (&["ext4", "ext3", "ext2"], EXT),
-        Kind::Xfs => (&["xfs"], XFS),
-        Kind::Btrfs => (&["btrfs"], BTRFS),
-        Kind::Vfat => (&["vfat", "msdos"], FAT),
+        VolumeKind::Ext => (&["ext4", "ext3", "ext2"], EXT),
+        VolumeKind::Xfs => (&["xfs"], XFS),
+        VolumeKind::Btrfs => (&["btrfs"], BTRFS),
+        VolumeKind::Vfat => (&["vfat", "msdos"], FAT),
         _ => return None,
     })
 }

@@ -66,18 +66,18 @@ fn tag_is(partition: &PartitionFacts, device: &str, of_volume: bool) -> bool {
     }
 }
 
-pub(super) struct Line {
+pub(super) struct MountLine {
     pub device: String,
     pub at: String,
     pub kind: String,
     pub options: String,
 }
 
-pub(super) fn fstab(system: &System) -> Vec<Line> {
+pub(super) fn fstab(system: &System) -> Vec<MountLine> {
     let text = system.text("/etc/fstab").unwrap_or_default();
     fields(&text)
         .filter(|fields| fields.len() >= 3)
-        .map(|fields| Line {
+        .map(|fields| MountLine {
             device: fields[0].to_owned(),
             at: fields[1].replace("\\040", " "),
             kind: fields[2].to_owned(),
@@ -94,27 +94,27 @@ fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
         .map(|line| line.split_whitespace().collect())
 }
 
-struct Volume {
+struct NamedVolume {
     name: String,
     device: String,
 }
 
-fn crypttab(system: &System) -> Vec<Volume> {
+fn crypttab(system: &System) -> Vec<NamedVolume> {
     let text = system.text("/etc/crypttab").unwrap_or_default();
     fields(&text)
         .filter(|fields| fields.len() >= 2)
-        .map(|fields| Volume { name: fields[0].to_owned(), device: fields[1].to_owned() })
+        .map(|fields| NamedVolume { name: fields[0].to_owned(), device: fields[1].to_owned() })
         .collect()
 }
 
-struct Unit {
+struct MountUnit {
     path: String,
     device: String,
     at: String,
 }
 
 /// Mount and swap units in /etc.
-fn units(system: &System) -> Vec<Unit> {
+fn units(system: &System) -> Vec<MountUnit> {
     let directory = "/etc/systemd/system";
     let mut units = Vec::new();
     for name in system.list(directory) {
@@ -132,7 +132,7 @@ fn units(system: &System) -> Vec<Unit> {
             text.lines()
                 .find_map(|line| Some(line.trim().strip_prefix(key)?.strip_prefix('=')?.trim().to_owned()))
         };
-        units.push(Unit {
+        units.push(MountUnit {
             device: field("What").unwrap_or_default(),
             at: field("Where").unwrap_or_default(),
             path,

@@ -1,6 +1,6 @@
 //! Comparison of the image with its plan.
 
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::Partition;
 use crate::template::FilesystemType;
@@ -143,12 +143,12 @@ fn compare(planned: &Partition, found: &PartitionFacts, out: &mut Findings) {
     }
 }
 
-fn kind(planned: FilesystemType) -> Kind {
+fn kind(planned: FilesystemType) -> VolumeKind {
     match planned {
-        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => Kind::Ext,
-        FilesystemType::Vfat => Kind::Vfat,
-        FilesystemType::Btrfs => Kind::Btrfs,
-        FilesystemType::Xfs => Kind::Xfs,
-        FilesystemType::Swap => Kind::Swap,
+        FilesystemType::Ext2 | FilesystemType::Ext3 | FilesystemType::Ext4 => VolumeKind::Ext,
+        FilesystemType::Vfat => VolumeKind::Vfat,
+        FilesystemType::Btrfs => VolumeKind::Btrfs,
+        FilesystemType::Xfs => VolumeKind::Xfs,
+        FilesystemType::Swap => VolumeKind::Swap,
     }
 }

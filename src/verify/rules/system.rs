@@ -2,7 +2,7 @@
 
 use super::boot::{kernels, report_kernel};
 use super::units::{UNITS, Unit, unit};
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::command_line::{LONGEST, words};
 use crate::verify::facts::Facts;
@@ -264,9 +264,9 @@ fn kernel_command_line(facts: &Facts, out: &mut Findings) {
             }
         }
         let kind = root.and_then(|root| root.kind).and_then(|kind| match kind {
-            Kind::Ext => Some(&["ext2", "ext3", "ext4"][..]),
-            Kind::Xfs => Some(&["xfs"][..]),
-            Kind::Btrfs => Some(&["btrfs"][..]),
+            VolumeKind::Ext => Some(&["ext2", "ext3", "ext4"][..]),
+            VolumeKind::Xfs => Some(&["xfs"][..]),
+            VolumeKind::Btrfs => Some(&["btrfs"][..]),
             _ => None,
         });
         if let (Some(named), Some(kinds)) = (value("rootfstype="), kind)

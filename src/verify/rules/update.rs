@@ -1,7 +1,7 @@
 //! Whether the system boots the new kernel after an update. No package is installed for this check.
 
 use super::boot::{ENTRIES, entries};
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Findings, Rule};
@@ -30,7 +30,7 @@ fn update(facts: &Facts, out: &mut Findings) {
     let Some(place) = system.tree.find(ENTRIES).filter(|_| has_kernel) else { return };
     let partition = system.partition_of(place);
     let mounted = system.mounts.iter().find(|mounted| mounted.partition == partition);
-    let is_vfat = facts.partition(partition).is_some_and(|p| p.kind == Some(Kind::Vfat));
+    let is_vfat = facts.partition(partition).is_some_and(|p| p.kind == Some(VolumeKind::Vfat));
     match mounted {
         Some(mounted) if mounted.at == "/boot" && is_vfat => {
             out.report("/boot is FAT, so dpkg cannot replace the files of a kernel package")

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 /// Message from the download thread.
-pub(super) enum Chunk {
+pub(super) enum DownloadMessage {
     Bytes(Vec<u8>),
     End(End, io::Error),
 }
@@ -26,7 +26,7 @@ pub(super) fn send_all(
     download: &mut impl Read,
     file: &mut std::fs::File,
     largest: u64,
-    sender: &SyncSender<Chunk>,
+    sender: &SyncSender<DownloadMessage>,
 ) {
     let mut length = file.metadata().map_or(0, |metadata| metadata.len());
     loop {
@@ -41,13 +41,13 @@ pub(super) fn send_all(
                 bytes.truncate(count);
                 length += count as u64;
                 match file.write_all(&bytes) {
-                    Ok(()) => Chunk::Bytes(bytes),
-                    Err(error) => Chunk::End(End::Host, error),
+                    Ok(()) => DownloadMessage::Bytes(bytes),
+                    Err(error) => DownloadMessage::End(End::Host, error),
                 }
             }
-            Err(error) => Chunk::End(End::Line, error),
+            Err(error) => DownloadMessage::End(End::Line, error),
         };
-        let last = matches!(chunk, Chunk::End(..));
+        let last = matches!(chunk, DownloadMessage::End(..));
         if sender.send(chunk).is_err() || last {
             return;
         }
@@ -56,7 +56,7 @@ pub(super) fn send_all(
 
 /// The receiving end, for the unpacking thread.
 pub(super) struct PackReader<'c, 'p> {
-    pub(super) receiver: Receiver<Chunk>,
+    pub(super) receiver: Receiver<DownloadMessage>,
     pub(super) chunk: Vec<u8>,
     pub(super) at: usize,
     pub(super) client: &'c Client<'p>,
@@ -67,11 +67,11 @@ impl Read for PackReader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() {
             match self.receiver.recv() {
-                Ok(Chunk::Bytes(chunk)) => {
+                Ok(DownloadMessage::Bytes(chunk)) => {
                     self.client.source.count(chunk.len() as u64);
                     (self.chunk, self.at) = (chunk, 0);
                 }
-                Ok(Chunk::End(end, error)) => {
+                Ok(DownloadMessage::End(end, error)) => {
                     self.end = Some(end);
                     return Err(error);
                 }

@@ -2,20 +2,20 @@
 
 use super::*;
 
-fn check_forecast(kind: Kind, size: u64, options: &str) {
+fn check_forecast(kind: ExtKind, size: u64, options: &str) {
     let directory = TempDir::new().unwrap();
     let image = directory.path().join("image");
     let (path, kib) = (image.to_str().unwrap(), format!("{}k", size / 1024));
     let name = match kind {
-        Kind::Ext2 => "ext2",
-        Kind::Ext3 => "ext3",
-        Kind::Ext4 => "ext4",
+        ExtKind::Ext2 => "ext2",
+        ExtKind::Ext3 => "ext3",
+        ExtKind::Ext4 => "ext4",
     };
     let mut arguments = vec!["-q", "-F", "-t", name, "-E", "assume_storage_prezeroed=1"];
     arguments.extend(options.split_whitespace());
     arguments.extend([path, &kib]);
     let made = run("mke2fs", &arguments, &[]);
-    let forecast = Request { kind, size, options }.forecast();
+    let forecast = ExtRequest { kind, size, options }.forecast();
     if !made.status.success() {
         return assert_eq!(forecast, None, "{name} {size} {options}");
     }
@@ -42,7 +42,7 @@ fn check_forecast(kind: Kind, size: u64, options: &str) {
 #[test]
 fn predictions_match_mke2fs() {
     const MIB: u64 = 1 << 20;
-    for kind in [Kind::Ext2, Kind::Ext3, Kind::Ext4] {
+    for kind in [ExtKind::Ext2, ExtKind::Ext3, ExtKind::Ext4] {
         for mib in [1, 2, 3, 7, 16, 64, 129, 300, 511, 512, 1000, 2048, 3000, 9000, 40_000] {
             check_forecast(kind, mib * MIB + 3072, "");
         }
@@ -60,7 +60,7 @@ fn predictions_match_mke2fs() {
         "-i 1048576 -O ^extent,^64bit",
     ] {
         for mib in [33, 700, 5000] {
-            check_forecast(Kind::Ext4, mib * MIB, options);
+            check_forecast(ExtKind::Ext4, mib * MIB, options);
         }
     }
 }

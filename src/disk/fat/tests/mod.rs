@@ -5,7 +5,7 @@ mod written;
 use super::Fat;
 use crate::disk::judge;
 use crate::disk::tree::{Body, Content, NodeId, ROOT, Tree};
-use crate::plan::capacity::fat::Request;
+use crate::plan::capacity::fat::FatRequest;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
@@ -97,7 +97,7 @@ fn copied_files_are_read_back() {
             }
         }
         assert_eq!(tree.nodes[ROOT].links, 4);
-        let free = Request { size: *size, options }.forecast().unwrap();
+        let free = FatRequest { size: *size, options }.forecast().unwrap();
         assert_eq!(free.cluster_size, fat.boot.cluster_size);
         assert!(free.free_clusters * free.cluster_size > fat.free_bytes());
     }
@@ -188,7 +188,7 @@ fn predicted_sizes_match_mkfs() {
             let mut arguments: Vec<&str> = options.split_whitespace().collect();
             arguments.push(image.to_str().unwrap());
             let made = run("mkfs.vfat", &arguments);
-            let forecast = Request { size, options }.forecast();
+            let forecast = FatRequest { size, options }.forecast();
             if !made.status.success() {
                 assert_eq!(forecast, None, "{mib} {options}");
                 continue;

@@ -4,7 +4,7 @@ use super::super::acl;
 use super::super::format::{
     ATTRIBUTE_LEAF_MAGIC, INDEX_NODE_MAGIC, MAX_LEVELS, REMOTE_VALUE_MAGIC, attribute, fork,
 };
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::super::view::View;
 use super::fork::Mapping;
 use super::inode::Inode;
@@ -42,14 +42,14 @@ impl Xfs<'_> {
         if mappings.is_empty() {
             return Ok(found);
         }
-        let mut reader = Reader { xfs: self, inode, mappings, budget, found };
+        let mut reader = AttributeReader { xfs: self, inode, mappings, budget, found };
         reader.read()?;
         Ok(reader.found)
     }
 }
 
 /// Reads an attribute fork that has blocks.
-struct Reader<'r, 'a> {
+struct AttributeReader<'r, 'a> {
     xfs: &'r Xfs<'a>,
     inode: &'r Inode,
     /// Sorted and disjoint.
@@ -58,7 +58,7 @@ struct Reader<'r, 'a> {
     found: Attributes,
 }
 
-impl Reader<'_, '_> {
+impl AttributeReader<'_, '_> {
     /// Descends the left edge of the index, then reads the leaves from left to right.
     fn read(&mut self) -> Result<(), ReadError> {
         let xfs = self.xfs;
@@ -66,7 +66,7 @@ impl Reader<'_, '_> {
         for _ in 0..MAX_LEVELS {
             let (bytes, at) = self.block(next)?;
             let view = self.view(&bytes, at);
-            xfs.check_header(&view, Header::INDEX, self.inode.number)?;
+            xfs.check_header(&view, HeaderOffsets::INDEX, self.inode.number)?;
             if view.u16(8)? != xfs.by_version(INDEX_NODE_MAGIC) {
                 break;
             }
@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
         for _ in 0..blocks {
             let (bytes, at) = self.block(next)?;
             let view = self.view(&bytes, at);
-            xfs.check_header(&view, Header::INDEX, self.inode.number)?;
+            xfs.check_header(&view, HeaderOffsets::INDEX, self.inode.number)?;
             view.expect("the magic number", view.u16(8)?, xfs.by_version(ATTRIBUTE_LEAF_MAGIC))?;
             self.leaf(&view)?;
             next = view.u32(0)?.into();
@@ -157,7 +157,7 @@ impl Reader<'_, '_> {
                 let name = name("attribute value block of inode", self.inode.number);
                 let view = View { bytes: &bytes, name, at };
                 view.expect("the magic number", view.u32(0)?, REMOTE_VALUE_MAGIC)?;
-                self.xfs.check_header(&view, Header::REMOTE, self.inode.number)?;
+                self.xfs.check_header(&view, HeaderOffsets::REMOTE, self.inode.number)?;
                 view.expect("the offset in the value", view.u32(REMOTE_OFFSET)? as usize, value.len())?;
                 view.expect("the length", view.u32(REMOTE_BYTES)? as usize, take)?;
             }

@@ -3,7 +3,7 @@
 //! A block has a header. Leaves (level 0) contain records; higher levels contain keys, followed by as many pointers.
 
 use super::super::format::MAX_LEVELS;
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::super::view::View;
 use super::open::{Budget, Xfs, name};
 use crate::disk::source::ReadError;
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 /// The type of a btree.
 #[derive(Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct BtreeKind {
     pub what: &'static str,
     pub magic: (u32, u32),
     pub pointers: Pointers,
@@ -44,10 +44,10 @@ impl Pointers {
         }
     }
 
-    fn seal(self) -> Header {
+    fn seal(self) -> HeaderOffsets {
         match self {
-            Self::Short => Header::SHORT_BTREE,
-            Self::Long => Header::LONG_BTREE,
+            Self::Short => HeaderOffsets::SHORT_BTREE,
+            Self::Long => HeaderOffsets::LONG_BTREE,
         }
     }
 }
@@ -69,7 +69,7 @@ impl Xfs<'_> {
     /// Calls `visit` with the bytes of every record, from left to right.
     pub(super) fn records(
         &self,
-        kind: Kind,
+        kind: BtreeKind,
         roots: Roots,
         budget: &mut Budget,
         from: &View,
@@ -79,7 +79,7 @@ impl Xfs<'_> {
             return Err(from.damaged(format!("the btree has {} levels", roots.level)));
         }
         let Roots { blocks, level, owner } = roots;
-        let mut walk = Walk { xfs: self, kind, owner, seen: HashSet::new(), budget, visit };
+        let mut walk = BtreeWalk { xfs: self, kind, owner, seen: HashSet::new(), budget, visit };
         blocks.into_iter().try_for_each(|number| walk.block(number, level, from))
     }
 
@@ -97,9 +97,9 @@ impl Xfs<'_> {
     }
 }
 
-struct Walk<'w, 'a> {
+struct BtreeWalk<'w, 'a> {
     xfs: &'w Xfs<'a>,
-    kind: Kind,
+    kind: BtreeKind,
     owner: u64,
     /// Block numbers. Without this check, a block with several references would be read with its subtree for each of
     /// them.
@@ -108,10 +108,10 @@ struct Walk<'w, 'a> {
     visit: Visit<'w>,
 }
 
-impl Walk<'_, '_> {
+impl BtreeWalk<'_, '_> {
     /// Reads a block and its subtree. The level decreases with every call, so the recursion depth is bounded.
     fn block(&mut self, number: u64, level: u16, from: &View) -> Result<(), ReadError> {
-        let Kind { what, pointers, key, record, .. } = self.kind;
+        let BtreeKind { what, pointers, key, record, .. } = self.kind;
         if !self.seen.insert(number) {
             return Err(from.damaged(format!("block {number:#x} occurs more than once in the btree")));
         }

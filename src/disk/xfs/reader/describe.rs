@@ -7,7 +7,7 @@ use super::super::format::{
     REMOTE_LINK_MAGIC, REMOTE_VALUE_MAGIC,
 };
 use super::super::view::View;
-use super::group::{Chunk, Group};
+use super::group::{Group, InodeChunk};
 use super::inode::Fork;
 use super::open::{Xfs, name};
 use crate::disk::source::ReadError;
@@ -146,7 +146,7 @@ impl Xfs<'_> {
         self.in_block(&group, offset)
     }
 
-    fn in_inode(&self, chunk: &Chunk, number: u64, byte: usize) -> String {
+    fn in_inode(&self, chunk: &InodeChunk, number: u64, byte: usize) -> String {
         if byte < INODE_CORE && self.superblock.version == 5 {
             return format!("inode {number} (core), field {}", field(INODE_FIELDS, byte));
         }

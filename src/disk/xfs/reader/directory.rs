@@ -4,7 +4,7 @@
 use super::super::format::{
     DIRECTORY_BLOCK_MAGIC, DIRECTORY_DATA_MAGIC, DIRECTORY_INDEX_OFFSET, UNUSED_TAG, fork,
 };
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::super::view::View;
 use super::fork::Mapping;
 use super::inode::Inode;
@@ -83,7 +83,7 @@ impl Xfs<'_> {
             view.expect("the magic number", magic, self.by_version(DIRECTORY_DATA_MAGIC))?;
             length
         };
-        self.check_header(view, Header::DIRECTORY, owner)?;
+        self.check_header(view, HeaderOffsets::DIRECTORY, owner)?;
         let data = View { bytes: &view.bytes[..end], ..*view };
         let mut at = self.by_version(HEADER);
         while at < end {

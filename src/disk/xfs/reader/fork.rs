@@ -2,13 +2,13 @@
 
 use super::super::format::{EXTENT_RECORD, EXTENTS_MAGIC, fork};
 use super::super::view::View;
-use super::btree::{Kind, Pointers, Roots};
+use super::btree::{BtreeKind, Pointers, Roots};
 use super::inode::{Fork, Inode};
 use super::open::{Budget, Xfs};
 use crate::disk::source::ReadError;
 use std::fmt;
 
-const EXTENTS: Kind = Kind {
+const EXTENTS: BtreeKind = BtreeKind {
     what: "extent btree of inode",
     magic: EXTENTS_MAGIC,
     pointers: Pointers::Long,

@@ -6,7 +6,7 @@ use super::super::format::{
 use super::super::header::crc_is_valid;
 use super::super::superblock::Superblock;
 use super::super::view::View;
-use super::btree::{Kind, Pointers, Roots};
+use super::btree::{BtreeKind, Pointers, Roots};
 use super::open::{Budget, Xfs, name};
 use crate::disk::source::ReadError;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(crate) const AGF_CRC: usize = 216;
 pub(crate) const AGI_CRC: usize = 312;
 
-const FREE_SPACE: Kind = Kind {
+const FREE_SPACE: BtreeKind = BtreeKind {
     what: "free space btree of group",
     magic: FREE_BY_START_MAGIC,
     pointers: Pointers::Short,
@@ -22,8 +22,13 @@ const FREE_SPACE: Kind = Kind {
     record: 8,
 };
 
-const INODES: Kind =
-    Kind { what: "inode btree of group", magic: INODES_MAGIC, pointers: Pointers::Short, key: 4, record: 16 };
+const INODES: BtreeKind = BtreeKind {
+    what: "inode btree of group",
+    magic: INODES_MAGIC,
+    pointers: Pointers::Short,
+    key: 4,
+    record: 16,
+};
 
 /// The on-disk headers of a group.
 pub(crate) struct Group {
@@ -44,7 +49,7 @@ impl Group {
 }
 
 /// Consecutive inodes; usually all 64 exist.
-pub(crate) struct Chunk {
+pub(crate) struct InodeChunk {
     /// Number of the first inode.
     pub first: u64,
     /// One bit for each inode, lowest bit first.
@@ -53,7 +58,7 @@ pub(crate) struct Chunk {
     pub holes: u16,
 }
 
-impl Chunk {
+impl InodeChunk {
     /// The chunk must contain the inode.
     pub(crate) fn is_free(&self, inode: u64) -> bool {
         self.free >> (inode - self.first) & 1 == 1
@@ -122,11 +127,11 @@ impl Xfs<'_> {
     }
 
     /// All inode chunks of a group, sorted.
-    pub(in super::super) fn chunks(&self, group: &Group) -> Result<Vec<Chunk>, ReadError> {
+    pub(in super::super) fn chunks(&self, group: &Group) -> Result<Vec<InodeChunk>, ReadError> {
         let header = self.agi(group);
         let sparse = self.superblock.incompat & incompat::SPARSE_INODES != 0;
         let roots = self.roots(&header, group, header.u32(20)?, header.u32(24)?)?;
-        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut chunks: Vec<InodeChunk> = Vec::new();
         let mut budget = Budget::new(&self.superblock);
         self.records(INODES, roots, &mut budget, &header, &mut |view, record| {
             let record = View { bytes: record, ..*view };
@@ -135,7 +140,7 @@ impl Xfs<'_> {
             if chunks.last().is_some_and(|last| first < last.first + CHUNK) {
                 return Err(view.damaged(format!("the inode chunk at {in_group} is out of order")));
             }
-            chunks.push(Chunk {
+            chunks.push(InodeChunk {
                 first,
                 free: record.u64(8)?,
                 holes: if sparse { record.u16(4)? } else { 0 },

@@ -1,7 +1,7 @@
 //! Opening a filesystem and reading blocks.
 
 use super::super::format::incompat;
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::super::superblock::Superblock;
 use super::super::view::{Name, View};
 use crate::disk::source::{ReadError, Source};
@@ -71,7 +71,12 @@ impl<'a> Xfs<'a> {
     }
 
     /// Checks the header fields of version 5 metadata blocks.
-    pub(super) fn check_header(&self, view: &View, header: Header, owner: u64) -> Result<(), ReadError> {
+    pub(super) fn check_header(
+        &self,
+        view: &View,
+        header: HeaderOffsets,
+        owner: u64,
+    ) -> Result<(), ReadError> {
         if self.superblock.version < 5 {
             return Ok(());
         }

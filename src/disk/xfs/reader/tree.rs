@@ -1,7 +1,7 @@
 //! The whole tree from the root directory down, in the order of names.
 
 use super::super::format::{LINK_MAX, ON_REALTIME_DEVICE, REMOTE_LINK_MAGIC, fork};
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::super::view::View;
 use super::inode::Inode;
 use super::open::{Budget, Xfs, name};
@@ -166,7 +166,7 @@ impl Walk<'_, '_> {
             let part = View { bytes: &bytes, name: name("link block of inode", inode.number), at };
             if header > 0 {
                 part.expect("the magic number", part.u32(0)?, REMOTE_LINK_MAGIC)?;
-                self.xfs.check_header(&part, Header::REMOTE, inode.number)?;
+                self.xfs.check_header(&part, HeaderOffsets::REMOTE, inode.number)?;
             }
             target.extend(&bytes[header..][..(size - target.len()).min(length - header)]);
             if target.len() == size {

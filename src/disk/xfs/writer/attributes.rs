@@ -6,7 +6,7 @@
 use super::super::acl;
 use super::super::format::{ATTRIBUTE_LEAF_MAGIC, REMOTE_VALUE_MAGIC, attribute};
 use super::super::hash::hash;
-use super::super::header::{Header, put};
+use super::super::header::{HeaderOffsets, put};
 use super::super::superblock::Superblock;
 use super::index::{INFO, IndexShape, info};
 use super::pages::{Page, Push, Segment, short, word};
@@ -110,7 +110,7 @@ impl Attribute {
     fn remote_pages(&self, block: usize) -> Vec<Page> {
         let room = block - REMOTE_HEADER;
         let page = |(number, part): (usize, &[u8])| Page {
-            header: Header::REMOTE,
+            header: HeaderOffsets::REMOTE,
             bytes: remote_page(REMOTE_VALUE_MAGIC, number * room, part, block, NEVER_LOGGED),
         };
         self.value.chunks(room).enumerate().map(page).collect()

@@ -4,7 +4,7 @@ use super::super::format::{incompat, ro_compat};
 use super::super::reader::{Group, Xfs};
 use super::super::superblock::Superblock;
 use super::WriteError;
-use super::groups::Chunk;
+use super::groups::FullChunk;
 use super::space::Space;
 use crate::disk::source::{ReadError, Window};
 use crate::plan::capacity::xfs::{Shape, reserve};
@@ -67,8 +67,8 @@ impl BaseImage {
 }
 
 /// The only inode chunk of a new filesystem.
-pub(super) fn first_chunk(superblock: &Superblock) -> Chunk {
-    Chunk { first: superblock.root, free: 0 }
+pub(super) fn first_chunk(superblock: &Superblock) -> FullChunk {
+    FullChunk { first: superblock.root, free: 0 }
 }
 
 fn reserved_blocks(superblock: &Superblock, group: u32) -> u64 {

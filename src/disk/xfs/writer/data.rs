@@ -2,7 +2,7 @@
 
 use super::WriteError;
 use super::fill::Filler;
-use super::space::Run;
+use super::space::FreeRun;
 use crate::disk::tree::{Content, Extent, NodeId};
 use std::fs::File;
 use std::ops::Range;
@@ -19,7 +19,7 @@ impl Filler<'_> {
         id: NodeId,
         content: &Content,
         size: u64,
-        runs: &[Run],
+        runs: &[FreeRun],
     ) -> Result<(), WriteError> {
         if self.output.is_rehearsal() || runs.is_empty() {
             return Ok(());

@@ -8,7 +8,7 @@ use super::super::format::{
     DIRECTORY_INDEX_OFFSET, DIRECTORY_LEAF1_MAGIC, DIRECTORY_LEAFN_MAGIC, UNUSED_TAG,
 };
 use super::super::hash::hash;
-use super::super::header::{Header, put};
+use super::super::header::{HeaderOffsets, put};
 use super::super::superblock::Superblock;
 use super::index::{IndexShape, info};
 use super::pages::{Page, Push, Segment, shares, short, word};
@@ -29,7 +29,7 @@ const BEST: usize = 2;
 
 /// A name in a directory.
 #[derive(Clone, Copy)]
-pub(super) struct Entry<'a> {
+pub(super) struct XfsEntry<'a> {
     pub name: &'a [u8],
     pub inode: u64,
     /// As in `xfs_dir3_ftype`.
@@ -40,7 +40,7 @@ pub(super) struct Entry<'a> {
 pub(super) struct Listing<'a> {
     pub inode: u64,
     pub parent: u64,
-    pub entries: Vec<Entry<'a>>,
+    pub entries: Vec<XfsEntry<'a>>,
 }
 
 /// The type byte of `.` and `..`. Source: XFS_DIR3_FT_DIR.
@@ -78,8 +78,8 @@ impl<'a> Listing<'a> {
     pub(super) fn pages(&self, superblock: &Superblock) -> (Vec<Segment>, u64) {
         let block = superblock.directory_block();
         let own = [
-            Entry { name: b".", inode: self.inode, kind: KIND_DIRECTORY },
-            Entry { name: b"..", inode: self.parent, kind: KIND_DIRECTORY },
+            XfsEntry { name: b".", inode: self.inode, kind: KIND_DIRECTORY },
+            XfsEntry { name: b"..", inode: self.parent, kind: KIND_DIRECTORY },
         ];
         let all: Vec<_> = own.into_iter().chain(self.entries.iter().copied()).collect();
         let names: usize = all.iter().map(|entry| entry_size(entry.name)).sum();
@@ -105,7 +105,7 @@ impl<'a> Listing<'a> {
 }
 
 fn segment(offset: u64, blocks: Vec<Vec<u8>>) -> Segment {
-    let pages = blocks.into_iter().map(|bytes| Page { header: Header::DIRECTORY, bytes }).collect();
+    let pages = blocks.into_iter().map(|bytes| Page { header: HeaderOffsets::DIRECTORY, bytes }).collect();
     Segment { offset, pages }
 }
 
@@ -124,7 +124,7 @@ fn begin(magic: u32) -> Vec<u8> {
 }
 
 /// Adds an entry to a data block at byte `base` of the directory.
-fn add(bytes: &mut Vec<u8>, entry: &Entry, base: u64) -> Indexed {
+fn add(bytes: &mut Vec<u8>, entry: &XfsEntry, base: u64) -> Indexed {
     let start = bytes.len();
     bytes.u64(entry.inode);
     bytes.push(u8::try_from(entry.name.len()).expect("names were checked to have at most 255 bytes"));
@@ -151,7 +151,7 @@ fn close(bytes: &mut Vec<u8>, end: usize) -> u16 {
     unused
 }
 
-fn one_block(entries: &[Entry], block: usize) -> Vec<u8> {
+fn one_block(entries: &[XfsEntry], block: usize) -> Vec<u8> {
     let mut bytes = begin(DIRECTORY_BLOCK_MAGIC.0);
     let mut index: Vec<_> = entries.iter().map(|entry| add(&mut bytes, entry, 0)).collect();
     index.sort_unstable();
@@ -177,7 +177,7 @@ struct Data {
     best: Vec<u16>,
 }
 
-fn data(entries: &[Entry], block: usize) -> Data {
+fn data(entries: &[XfsEntry], block: usize) -> Data {
     let mut data = Data { blocks: Vec::new(), index: Vec::with_capacity(entries.len()), best: Vec::new() };
     let mut bytes = begin(DIRECTORY_DATA_MAGIC.0);
     for entry in entries {
@@ -205,7 +205,7 @@ fn only_leaf(index: &[Indexed], best: &[u16], block: usize) -> Page {
     let mut bytes = leaf(DIRECTORY_LEAF1_MAGIC.0, index, block - LEAF_TAIL - best.len() * BEST);
     best.iter().for_each(|best| bytes.u16(*best));
     bytes.u32(word(best.len()));
-    Page { header: Header::INDEX, bytes }
+    Page { header: HeaderOffsets::INDEX, bytes }
 }
 
 fn leaves(index: &[Indexed], block: usize) -> Vec<(Vec<u8>, u32)> {

@@ -10,7 +10,7 @@ use super::super::view::{Name, View};
 use super::WriteError;
 use super::base::{BaseImage, OWN_INODES, first_chunk};
 use super::fork::Fork;
-use super::groups::{Chunk, GroupWriter, further_inode_blocks};
+use super::groups::{FullChunk, GroupWriter, further_inode_blocks};
 use super::inode::{Core, Inodes};
 use super::space::Space;
 use crate::disk::fill::Fill;
@@ -67,7 +67,7 @@ pub(super) struct Filler<'a> {
     base: &'a BaseImage,
     fill: Fill,
     /// By group.
-    chunks: Vec<Vec<Chunk>>,
+    chunks: Vec<Vec<FullChunk>>,
     /// By group: the blocks of the inode btree except its root.
     inode_blocks: Vec<Vec<u32>>,
 }
@@ -129,7 +129,7 @@ impl<'a> Filler<'a> {
                 let Some(start) = self.space.take_aligned(group, blocks, alignment) else { break };
                 let in_group = u64::from(start) << self.superblock.inodes_log();
                 let first = self.superblock.inode_number(group, in_group);
-                self.chunks[group as usize].push(Chunk { first, free: 0 });
+                self.chunks[group as usize].push(FullChunk { first, free: 0 });
                 firsts.push(first);
             }
             self.place_inode_btree(group);

@@ -1,9 +1,9 @@
 //! Builds a fork from runs of blocks: a list of extents in the inode, or a btree.
 
 use super::super::format::{EXTENT_RECORD, EXTENTS_MAGIC, MAX_EXTENT, fork};
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::pages::{Page, Push, shares, short};
-use super::space::Run;
+use super::space::FreeRun;
 
 /// Sizes in bytes of a btree block's header, and of a key with its pointer.
 const BLOCK_HEADER: usize = 72;
@@ -57,11 +57,11 @@ fn root_room(room: usize) -> usize {
 }
 
 /// Splits runs that are longer than the longest extent.
-pub(super) fn split(runs: Vec<Run>) -> Vec<Run> {
-    let pieces = |run: Run| {
+pub(super) fn split(runs: Vec<FreeRun>) -> Vec<FreeRun> {
+    let pieces = |run: FreeRun| {
         (0..run.count.div_ceil(MAX_EXTENT)).map(move |piece| {
             let done = piece * MAX_EXTENT;
-            Run {
+            FreeRun {
                 offset: run.offset + done,
                 start: run.start + done,
                 count: (run.count - done).min(MAX_EXTENT),
@@ -71,14 +71,14 @@ pub(super) fn split(runs: Vec<Run>) -> Vec<Run> {
     runs.into_iter().flat_map(pieces).collect()
 }
 
-fn push_record(bytes: &mut Vec<u8>, run: &Run) {
+fn push_record(bytes: &mut Vec<u8>, run: &FreeRun) {
     bytes.u64(run.offset << 9 | run.start >> 43);
     bytes.u64(run.start << 21 | run.count);
 }
 
 /// Builds a fork from extents. `blocks` are the block numbers for the returned pages, in the same order;
 /// [`btree_blocks`] returns their number.
-pub(super) fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> (Fork, Vec<Page>) {
+pub(super) fn build(runs: &[FreeRun], room: usize, block: usize, blocks: &[u64]) -> (Fork, Vec<Page>) {
     let mut fork = Fork {
         format: fork::EXTENTS,
         bytes: Vec::new(),
@@ -91,7 +91,7 @@ pub(super) fn build(runs: &[Run], room: usize, block: usize, blocks: &[u64]) -> 
     }
     fork.format = fork::BTREE;
     let each = (block - BLOCK_HEADER) / ENTRY;
-    let mut tree = Tree { block, blocks, pages: Vec::new() };
+    let mut tree = ForkTree { block, blocks, pages: Vec::new() };
     let mut rest = runs;
     let leaves = shares(runs.len(), each).map(|share| {
         let (these, others) = rest.split_at(share);
@@ -127,13 +127,13 @@ fn entries(children: &[(u64, u64)], room: usize) -> Vec<u8> {
     bytes
 }
 
-struct Tree<'a> {
+struct ForkTree<'a> {
     block: usize,
     blocks: &'a [u64],
     pages: Vec<Page>,
 }
 
-impl Tree<'_> {
+impl ForkTree<'_> {
     /// Adds the blocks of one level. `row`: for each block the first key, the number of entries, and their bytes.
     /// Returns (key, block).
     fn add_row(&mut self, level: u16, row: Vec<(u64, usize, Vec<u8>)>) -> Vec<(u64, u64)> {
@@ -148,7 +148,7 @@ impl Tree<'_> {
             bytes.resize(BLOCK_HEADER, 0);
             bytes.extend(content);
             bytes.resize(self.block, 0);
-            self.pages.push(Page { header: Header::LONG_BTREE, bytes });
+            self.pages.push(Page { header: HeaderOffsets::LONG_BTREE, bytes });
             placed.push((key, numbers[index]));
         }
         placed

@@ -5,7 +5,7 @@
 use super::super::format::{
     CHUNK, FREE_BY_LENGTH_MAGIC, FREE_BY_START_MAGIC, FREE_INODES_MAGIC, INODES_MAGIC, incompat, ro_compat,
 };
-use super::super::header::{Header, put, seal_crc};
+use super::super::header::{HeaderOffsets, put, seal_crc};
 use super::super::reader::{AGF_CRC, AGI_CRC, Group};
 use super::super::superblock::Superblock;
 use super::super::view::View;
@@ -37,7 +37,7 @@ const AGI_BLOCKS: usize = 336;
 
 /// 64 inodes that all exist.
 #[derive(Clone, Copy)]
-pub(super) struct Chunk {
+pub(super) struct FullChunk {
     /// Number of the first inode.
     pub first: u64,
     /// One bit for each inode, set if it is free.
@@ -62,7 +62,7 @@ pub(super) struct GroupWriter<'a> {
     /// The group as made by mkfs.xfs; btree roots keep their locations.
     pub group: &'a Group,
     /// Sorted.
-    pub chunks: &'a [Chunk],
+    pub chunks: &'a [FullChunk],
     /// As many as [`further_inode_blocks`] returns.
     pub inode_blocks: &'a [u32],
 }
@@ -169,7 +169,7 @@ impl GroupWriter<'_> {
         }
     }
 
-    fn record(&self, chunk: &Chunk) -> Vec<u8> {
+    fn record(&self, chunk: &FullChunk) -> Vec<u8> {
         let mut record = Vec::with_capacity(INODE_RECORD);
         let free = chunk.free.count_ones();
         record.u32(self.in_group(chunk.first));
@@ -204,7 +204,7 @@ impl GroupWriter<'_> {
         bytes.extend(content);
         bytes.resize(self.superblock.block(), 0);
         let uuid = self.superblock.metadata_uuid;
-        Header::SHORT_BTREE.seal(&mut bytes, Superblock::daddr(at), self.group.number.into(), uuid);
+        HeaderOffsets::SHORT_BTREE.seal(&mut bytes, Superblock::daddr(at), self.group.number.into(), uuid);
         self.output.write(&bytes, at)
     }
 

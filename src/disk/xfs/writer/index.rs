@@ -3,7 +3,7 @@
 //! Source: struct xfs_da3_blkinfo and xfs_da3_intnode in xfs_da_format.h.
 
 use super::super::format::INDEX_NODE_MAGIC;
-use super::super::header::{Header, put};
+use super::super::header::{HeaderOffsets, put};
 use super::pages::{Page, Push, shares, short};
 
 /// Sizes in bytes of the common header of index blocks, and of the header of an inner one.
@@ -61,7 +61,7 @@ impl IndexShape {
         }
         // The root was built last.
         pages.rotate_right(base);
-        pages.into_iter().map(|bytes| Page { header: Header::INDEX, bytes }).collect()
+        pages.into_iter().map(|bytes| Page { header: HeaderOffsets::INDEX, bytes }).collect()
     }
 
     /// Links the blocks of one level, the first of which becomes page `at`. Returns (greatest hash, offset) of each

@@ -1,16 +1,16 @@
 //! Places and writes everything of a node outside its inode, and returns the contents of its inode.
 
 use super::super::format::{INODE_CORE, LINK_MAX, REMOTE_LINK_MAGIC};
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 use super::WriteError;
 use super::attributes::{Attribute, pages, remote_page, remote_room, short_form};
 use super::data::ranges;
-use super::directory::{Entry, KIND_DIRECTORY, Listing};
+use super::directory::{KIND_DIRECTORY, Listing, XfsEntry};
 use super::fill::Filler;
 use super::fork::{self, Fork};
 use super::inode::{AttributeFork, Core};
 use super::pages::{Page, Segment};
-use super::space::Run;
+use super::space::FreeRun;
 use crate::disk::tree::{Body, Content, Node, NodeId, mode};
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ impl Filler<'_> {
             parent: self.numbers[self.parents[id]],
             entries: entries
                 .iter()
-                .map(|(name, child)| Entry { name, inode: self.numbers[*child], kind: self.kind(*child) })
+                .map(|(name, child)| XfsEntry { name, inode: self.numbers[*child], kind: self.kind(*child) })
                 .collect(),
         };
         if let Some(bytes) = listing.short(self.superblock, room) {
@@ -176,7 +176,7 @@ impl Filler<'_> {
             let bytes = remote_page(REMOTE_LINK_MAGIC, done, part, length, 0);
             self.write_pages(
                 self.numbers[id],
-                vec![Page { header: Header::REMOTE, bytes }],
+                vec![Page { header: HeaderOffsets::REMOTE, bytes }],
                 &numbers(&[*run]),
             )?;
             done += part.len();
@@ -193,7 +193,7 @@ impl Filler<'_> {
     }
 
     /// Allocates blocks for pages, and writes them.
-    fn place(&mut self, owner: u64, segments: Vec<Segment>) -> Result<Vec<Run>, WriteError> {
+    fn place(&mut self, owner: u64, segments: Vec<Segment>) -> Result<Vec<FreeRun>, WriteError> {
         let mut runs = Vec::new();
         for Segment { offset, pages } in segments {
             let bytes: usize = pages.iter().map(|page| page.bytes.len()).sum();
@@ -205,7 +205,7 @@ impl Filler<'_> {
     }
 
     /// Builds a fork from runs, with `room` bytes in the inode. If it needs a btree, the btree is placed and written.
-    fn mapped(&mut self, owner: u64, runs: Vec<Run>, room: usize) -> Result<Fork, WriteError> {
+    fn mapped(&mut self, owner: u64, runs: Vec<FreeRun>, room: usize) -> Result<Fork, WriteError> {
         let runs = fork::split(runs);
         let wanted = fork::btree_blocks(runs.len(), room, self.superblock.block());
         let mut blocks = numbers(&self.space.take(self.superblock, 0, wanted as u64));
@@ -244,6 +244,6 @@ fn directory_daddr(places: &[u64]) -> u64 {
     places.first().map_or(0, |byte| super::super::superblock::Superblock::daddr(*byte))
 }
 
-fn numbers(runs: &[Run]) -> Vec<u64> {
+fn numbers(runs: &[FreeRun]) -> Vec<u64> {
     runs.iter().flat_map(|run| run.start..run.start + run.count).collect()
 }

@@ -1,11 +1,11 @@
 //! Metadata blocks of a node outside its inode: built without a location first, then placed.
 
-use super::super::header::Header;
+use super::super::header::HeaderOffsets;
 
 /// A logical block of the fork, without header fields that depend on the location. A directory block may have several
 /// filesystem blocks.
 pub(super) struct Page {
-    pub header: Header,
+    pub header: HeaderOffsets,
     pub bytes: Vec<u8>,
 }
 

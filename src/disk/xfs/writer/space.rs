@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Consecutive blocks in one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct FreeRun {
     /// Offset in the fork, in blocks.
     pub offset: u64,
     /// A block number.
@@ -57,7 +57,7 @@ impl Space {
     }
 
     /// Allocates blocks in as few runs as possible, for a fork from `offset` on.
-    pub(super) fn take(&mut self, superblock: &Superblock, offset: u64, blocks: u64) -> Vec<Run> {
+    pub(super) fn take(&mut self, superblock: &Superblock, offset: u64, blocks: u64) -> Vec<FreeRun> {
         let mut runs = Vec::new();
         let mut taken = 0;
         while taken < blocks {
@@ -66,7 +66,7 @@ impl Space {
                 break;
             };
             let count = u64::from(range.end - range.start);
-            runs.push(Run {
+            runs.push(FreeRun {
                 offset: offset + taken,
                 start: superblock.block_number(group, range.start),
                 count,

@@ -3,7 +3,9 @@
 use super::super::Job;
 use super::BuildOptions;
 use crate::content::swupd::Version;
-use crate::content::{self, AptRequest, Cache, ContentRequest, DnfRequest, Entry, Metadata, SwupdRequest};
+use crate::content::{
+    self, AptRequest, Cache, CacheEntry, ContentRequest, DnfRequest, Metadata, SwupdRequest,
+};
 use crate::host::{AtomicFile, Context, Event, Failure, Progress, Worker, has_workspaces};
 use crate::plan::{self, Plan};
 use crate::template::{Bytes, SoftwareManager};
@@ -75,7 +77,7 @@ pub(super) fn content(
     request: &ContentRequest,
     refresh: bool,
     progress: &dyn Progress,
-) -> Result<(Entry, bool), Failure> {
+) -> Result<(CacheEntry, bool), Failure> {
     let key = request.key();
     let cache = options.cache;
     if !refresh && let Some(entry) = cache.find(&key) {

@@ -1,7 +1,7 @@
 //! Kernels and initramfs images on the boot paths.
 
 use super::{kernels, report, report_kernel};
-use crate::disk::Kind;
+use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::verify::boot_path::{IssueKind, KernelImage};
 use crate::verify::facts::Facts;
@@ -126,9 +126,9 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
         }
         let root = facts.system.as_ref().and_then(|system| facts.partition(system.root));
         let module = root.and_then(|root| root.kind).and_then(|kind| match kind {
-            Kind::Ext => Some("ext4"),
-            Kind::Xfs => Some("xfs"),
-            Kind::Btrfs => Some("btrfs"),
+            VolumeKind::Ext => Some("ext4"),
+            VolumeKind::Xfs => Some("xfs"),
+            VolumeKind::Btrfs => Some("btrfs"),
             _ => None,
         });
         if let Some(module) = module.filter(|module| !has(module)) {
