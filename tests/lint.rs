@@ -273,7 +273,7 @@ fn new_templates_are_valid_and_formatted() {
         assert!(plan.status.success(), "{}: {}", kind.name, text(&plan.stderr));
     }
     let schema = std::fs::read_to_string(directory.path().join("ister-template.schema.json")).unwrap();
-    assert_eq!(schema, ister::lint::SCHEMA_TEXT);
+    assert_eq!(schema, ister::template::SCHEMA_TEXT);
     let output = run(&["new", "kvm", "-o", "kvm.json"]);
     assert_eq!(output.status.code(), Some(2), "nothing is overwritten");
     let output = run(&["new", "kmv"]);

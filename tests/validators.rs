@@ -2,8 +2,9 @@
 //! (npm, in strict mode) and check-jsonschema (PyPI).
 
 use crate::common::tools;
-use ister::lint::{Files, Level, RULES, SCHEMA_TEXT, lint};
+use ister::lint::{Files, Level, RULES, lint};
 use ister::plan::bundle::builtin;
+use ister::template::SCHEMA_TEXT;
 use ister::template::SourceText;
 use serde_json::Value;
 use std::io::Write;

@@ -3,11 +3,11 @@
 use super::console::{Console, Verbosity, print, terminal_width};
 use super::files::replace_file;
 use super::run::Outcome;
-use crate::lint::{Files, SCHEMA_TEXT, lint};
+use crate::lint::{Files, lint};
 use crate::plan::bundle;
 use crate::plan::published::{NewOptions, TYPES, new_template};
 use crate::report::Table;
-use crate::template::{Names, Size, SoftwareManager, SourceText, nearest};
+use crate::template::{Names, SCHEMA_TEXT, Size, SoftwareManager, SourceText, nearest};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Write;

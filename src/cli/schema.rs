@@ -2,9 +2,9 @@
 
 use super::console::print;
 use super::run::Outcome;
-use crate::lint::SCHEMA_TEXT;
 use crate::plan::PLAN_SCHEMA_TEXT;
 use crate::report::template_reference;
+use crate::template::SCHEMA_TEXT;
 use clap::{Args, ValueEnum};
 
 /// Print a JSON Schema (2020-12): of templates, for editors, or of what a command prints with `--format json`

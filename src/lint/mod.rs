@@ -29,4 +29,4 @@ pub use rules::{
     DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SCHEMA, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,
 };
 pub use run::{LintResult, lint};
-pub use schema::{KeyDoc, SCHEMA_TEXT, describe};
+pub use schema::{KeyDoc, describe};

@@ -2,19 +2,15 @@
 
 use super::finding::{Findings, Level, opening};
 use super::rules::SCHEMA;
-use crate::template::{Node, Span, Value};
+use crate::template::{Node, Span, Value, keys};
 use jsonschema::error::ValidationErrorKind;
 use std::sync::LazyLock;
 
-/// `schema/ister-template.schema.json`, JSON Schema 2020-12.
-pub const SCHEMA_TEXT: &str = include_str!("../../schema/ister-template.schema.json");
-
 static VALIDATOR: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let schema = serde_json::from_str(SCHEMA_TEXT).expect("the embedded schema is valid");
     // The `regex` engine matches in linear time, also on hostile input. The schema's patterns need no lookaround.
     jsonschema::draft202012::options()
         .with_pattern_options(jsonschema::PatternOptions::regex())
-        .build(&schema)
+        .build(&keys::SCHEMA)
         .expect("the embedded schema is valid")
 });
 
@@ -84,12 +80,9 @@ pub struct KeyDoc {
     pub keys: Vec<String>,
 }
 
-static SCHEMA_VALUE: LazyLock<serde_json::Value> =
-    LazyLock::new(|| serde_json::from_str(SCHEMA_TEXT).expect("the embedded schema is valid"));
-
 /// Looks up the documentation of the value at a path. Array items are `*` or a number.
 pub fn describe<'p>(path: impl IntoIterator<Item = &'p str>) -> Option<KeyDoc> {
-    let root = &*SCHEMA_VALUE;
+    let root = &*keys::SCHEMA;
     let mut at = vec![root];
     for step in path {
         let child = at.iter().find_map(|schema| {
@@ -212,9 +205,9 @@ mod tests {
 
     #[test]
     fn the_schema_is_a_valid_2020_12_schema() {
-        let schema: serde_json::Value = serde_json::from_str(SCHEMA_TEXT).unwrap();
+        let schema = &*keys::SCHEMA;
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-        jsonschema::draft202012::meta::validate(&schema).unwrap();
+        jsonschema::draft202012::meta::validate(schema).unwrap();
         LazyLock::force(&VALIDATOR);
     }
 

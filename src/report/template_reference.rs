@@ -1,6 +1,6 @@
 //! The reference of the template format, `docs/template.md`, made from the JSON Schema.
 
-use crate::lint::SCHEMA_TEXT;
+use crate::template::SCHEMA_TEXT;
 use serde_json::Value;
 
 /// The template format as a page of Markdown: a table of all keys, then a section for each.

@@ -4,6 +4,7 @@ mod values;
 
 use super::edit::{Change, Fix};
 use super::json;
+use super::keys::{self, KeyedObject};
 use super::model::*;
 use super::node::{Member, Node, Value};
 use super::text::{Encoding, SourceText, Span};
@@ -31,47 +32,6 @@ pub enum DecodeErrorKind {
     UnknownKey,
     WrongType,
 }
-
-/// Keys of the template itself, ister.py's first.
-pub(crate) const TOP_KEYS: &[&str] = &[
-    "DestinationType",
-    "PartitionLayout",
-    "FilesystemTypes",
-    "PartitionMountPoints",
-    "Version",
-    "Bundles",
-    "SoftwareManager",
-    "Users",
-    "Hostname",
-    "Static_IP",
-    "LegacyBios",
-    "cmdline",
-    "HTTPSProxy",
-    "HTTPProxy",
-    "MirrorURL",
-    "VersionURL",
-    "PreInstallShell",
-    "PostNonChroot",
-    "PostNonChrootShell",
-    "PostChroot",
-    "PostChrootShell",
-    "IsterCloudInitSvc",
-    "DisabledNewPartitions",
-    "DiskSize",
-    "Formats",
-    "$schema",
-    "$comment",
-    "$lint",
-];
-pub(crate) const LAYOUT_KEYS: &[&str] = &["disk", "partition", "size", "type"];
-pub(crate) const FILESYSTEM_KEYS: &[&str] =
-    &["disk", "partition", "type", "label", "options", "disable_format", "encryption"];
-pub(super) const ENCRYPTION_KEYS: &[&str] = &["name", "passphrase"];
-pub(crate) const MOUNT_KEYS: &[&str] = &["disk", "partition", "mount", "forcemu", "encryption"];
-pub(crate) const USER_KEYS: &[&str] = &["username", "key", "uid", "sudo", "password", "fullname"];
-pub(super) const STATIC_IP_KEYS: &[&str] = &["iface", "address", "gateway", "dns", "address6", "gateway6"];
-const LINT_KEYS: &[&str] = &["allow"];
-const SECRET_KEYS: &[&str] = &["file", "env"];
 
 /// Parses a template. The node is the JSON document, for validation by the JSON Schema.
 pub fn parse(source: &SourceText) -> (Template, Node, Vec<DecodeError>) {
@@ -136,7 +96,7 @@ impl DecodeErrors {
 }
 
 fn template(node: &Node, faults: &mut DecodeErrors) -> Option<Template> {
-    let mut fields = Fields::of(node, TOP_KEYS, "the template", faults)?;
+    let mut fields = Fields::of(node, &keys::TEMPLATE, faults)?;
     Some(Template {
         span: node.span,
         destination: fields.get("DestinationType", name),
@@ -171,7 +131,7 @@ fn template(node: &Node, faults: &mut DecodeErrors) -> Option<Template> {
 
 /// `"$lint": {"allow": {"rule-name": "reason"}}`
 fn allowances(node: &Node, faults: &mut DecodeErrors) -> Option<Vec<Allowance>> {
-    let mut fields = Fields::of(node, LINT_KEYS, "the linter settings", faults)?;
+    let mut fields = Fields::of(node, &keys::LINT, faults)?;
     fields.get("allow", |node, faults| {
         let Value::Object(members) = &node.value else {
             wrong_type(node, faults, "an object of rules and reasons, { \"rule-name\": \"reason\" }");
@@ -192,7 +152,7 @@ fn allowances(node: &Node, faults: &mut DecodeErrors) -> Option<Vec<Allowance>> 
 }
 
 fn layout_entry(node: &Node, faults: &mut DecodeErrors) -> Option<LayoutEntry> {
-    let mut fields = Fields::of(node, LAYOUT_KEYS, "a partition", faults)?;
+    let mut fields = Fields::of(node, &keys::PARTITION, faults)?;
     Some(LayoutEntry {
         size: fields.get("size", size),
         kind: fields.get("type", name),
@@ -201,7 +161,7 @@ fn layout_entry(node: &Node, faults: &mut DecodeErrors) -> Option<LayoutEntry> {
 }
 
 fn filesystem_entry(node: &Node, faults: &mut DecodeErrors) -> Option<FilesystemEntry> {
-    let mut fields = Fields::of(node, FILESYSTEM_KEYS, "a filesystem", faults)?;
+    let mut fields = Fields::of(node, &keys::FILESYSTEM, faults)?;
     Some(FilesystemEntry {
         kind: fields.get("type", name),
         label: fields.get("label", text),
@@ -213,7 +173,7 @@ fn filesystem_entry(node: &Node, faults: &mut DecodeErrors) -> Option<Filesystem
 }
 
 fn encryption(node: &Node, faults: &mut DecodeErrors) -> Option<Encryption> {
-    let mut fields = Fields::of(node, ENCRYPTION_KEYS, "encryption settings", faults)?;
+    let mut fields = Fields::of(node, &keys::ENCRYPTION, faults)?;
     Some(Encryption {
         span: node.span,
         name: fields.get("name", text),
@@ -222,7 +182,7 @@ fn encryption(node: &Node, faults: &mut DecodeErrors) -> Option<Encryption> {
 }
 
 fn mount_entry(node: &Node, faults: &mut DecodeErrors) -> Option<MountEntry> {
-    let mut fields = Fields::of(node, MOUNT_KEYS, "a mount point", faults)?;
+    let mut fields = Fields::of(node, &keys::MOUNT_POINT, faults)?;
     Some(MountEntry {
         mount: fields.get("mount", text),
         force_unit: fields.get("forcemu", boolean),
@@ -241,7 +201,7 @@ fn place(node: &Node, mut fields: Fields) -> PartitionRef {
 }
 
 fn user(node: &Node, faults: &mut DecodeErrors) -> Option<User> {
-    let mut fields = Fields::of(node, USER_KEYS, "a user", faults)?;
+    let mut fields = Fields::of(node, &keys::USER, faults)?;
     Some(User {
         span: node.span,
         username: fields.get("username", text),
@@ -255,7 +215,7 @@ fn user(node: &Node, faults: &mut DecodeErrors) -> Option<User> {
 }
 
 fn static_ip(node: &Node, faults: &mut DecodeErrors) -> Option<StaticIp> {
-    let mut fields = Fields::of(node, STATIC_IP_KEYS, "a static address", faults)?;
+    let mut fields = Fields::of(node, &keys::STATIC_ADDRESS, faults)?;
     Some(StaticIp {
         span: node.span,
         iface: fields.get("iface", text),
@@ -269,20 +229,16 @@ fn static_ip(node: &Node, faults: &mut DecodeErrors) -> Option<StaticIp> {
 
 /// The members of an object: known keys by name. Unknown and duplicate keys are reported when it is created.
 struct Fields<'n, 'f> {
+    object: &'static KeyedObject,
     known: Vec<(&'static str, &'n Node)>,
     present: Vec<Spanned<String>>,
     faults: &'f mut DecodeErrors,
 }
 
 impl<'n, 'f> Fields<'n, 'f> {
-    fn of(
-        node: &'n Node,
-        keys: &'static [&'static str],
-        what: &str,
-        faults: &'f mut DecodeErrors,
-    ) -> Option<Self> {
+    fn of(node: &'n Node, object: &'static KeyedObject, faults: &'f mut DecodeErrors) -> Option<Self> {
         let Value::Object(members) = &node.value else {
-            wrong_type(node, faults, &format!("{what}: an object, {{ … }}"));
+            wrong_type(node, faults, &format!("{}: an object, {{ … }}", object.name));
             return None;
         };
         let mut known: Vec<(&'static str, &'n Node)> = Vec::new();
@@ -293,7 +249,7 @@ impl<'n, 'f> Fields<'n, 'f> {
                 faults.push(duplicate_key(earlier, member));
             }
             present.push(Spanned { value: member.key.clone(), span: member.key_span });
-            match keys.iter().find(|key| **key == member.key) {
+            match object.keys.iter().find(|key| **key == member.key) {
                 Some(key) => {
                     known.retain(|(name, _)| name != key);
                     known.push((key, &member.value));
@@ -303,13 +259,14 @@ impl<'n, 'f> Fields<'n, 'f> {
                 // Finding similar names takes time, so stop when the limit is reached.
                 None if faults.is_full(DecodeErrorKind::UnknownKey)
                     || faults.is_full(DecodeErrorKind::MisspeltKey) => {}
-                None => faults.push(unknown_key(member, members, keys, what)),
+                None => faults.push(unknown_key(member, members, object)),
             }
         }
-        Some(Fields { known, present, faults })
+        Some(Fields { object, known, present, faults })
     }
 
     fn get<T>(&mut self, key: &str, read: impl FnOnce(&Node, &mut DecodeErrors) -> Option<T>) -> Option<T> {
+        debug_assert!(self.object.keys.contains(&key), "the schema has no key `{key}`");
         let (_, node) = self.known.iter().find(|(name, _)| *name == key)?;
         match node.value {
             // The error is already reported.
@@ -336,7 +293,8 @@ fn duplicate_key(earlier: &Member, member: &Member) -> DecodeError {
 /// Names from an outdated document, and the actual keys.
 const OLD_NAMES: &[(&str, &str)] = &[("PreSetupShell", "PreInstallShell")];
 
-fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what: &str) -> DecodeError {
+fn unknown_key(member: &Member, siblings: &[Member], object: &KeyedObject) -> DecodeError {
+    let KeyedObject { name: what, keys, .. } = object;
     let Member { key, key_span, .. } = member;
     let old = OLD_NAMES.iter().find(|(old, new)| old == key && keys.contains(new)).map(|(_, new)| *new);
     let meant = old.or_else(|| nearest(key, keys));
@@ -356,7 +314,7 @@ fn unknown_key(member: &Member, siblings: &[Member], keys: &[&'static str], what
         span: *key_span,
         message: match old {
             // Do not print the key, because it may be the secret itself.
-            _ if keys == SECRET_KEYS => format!("unknown key in {what}"),
+            _ if object.name == super::keys::SECRET.name => format!("unknown key in {what}"),
             Some(name) => {
                 format!("`{key}` is an outdated name for `{name}` that ister.py never supported")
             }
@@ -433,12 +391,40 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_the_schema_is_decoded() {
+        for (object, pointer) in keys::ALL {
+            for key in &object.keys {
+                // Comments, and a key whose value does not matter.
+                if ["$schema", "$comment", "disable_format"].contains(key) {
+                    continue;
+                }
+                let wrong = format!("{{\"{key}\": [[1]]}}");
+                let text = match *pointer {
+                    "" => wrong,
+                    "/$defs/layoutEntry" => format!("{{\"PartitionLayout\": [{wrong}]}}"),
+                    "/$defs/filesystemEntry" => format!("{{\"FilesystemTypes\": [{wrong}]}}"),
+                    "/$defs/mountEntry" => format!("{{\"PartitionMountPoints\": [{wrong}]}}"),
+                    "/$defs/user" => format!("{{\"Users\": [{wrong}]}}"),
+                    "/$defs/secretSource" => format!("{{\"Users\": [{{\"password\": {wrong}}}]}}"),
+                    "/properties/Static_IP" => format!("{{\"Static_IP\": {wrong}}}"),
+                    "/properties/$lint" => format!("{{\"$lint\": {wrong}}}"),
+                    _ => format!("{{\"FilesystemTypes\": [{{\"encryption\": {wrong}}}]}}"),
+                };
+                let (_, _, faults) = parse(&SourceText::new("t.json", &text));
+                let kinds: Vec<DecodeErrorKind> = faults.iter().map(|fault| fault.kind).collect();
+                assert!(kinds.contains(&DecodeErrorKind::WrongType), "{text}: {kinds:?}");
+                assert!(!kinds.contains(&DecodeErrorKind::UnknownKey), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn nearest_name_is_found() {
-        assert_eq!(nearest("bundles", TOP_KEYS), Some("Bundles"));
-        assert_eq!(nearest("Static-IP", TOP_KEYS), Some("Static_IP"));
-        assert_eq!(nearest("DestinatoinType", TOP_KEYS), Some("DestinationType"));
-        assert_eq!(nearest("Kernel", TOP_KEYS), None);
-        assert_eq!(nearest("x", LAYOUT_KEYS), None);
+        assert_eq!(nearest("bundles", &keys::TEMPLATE.keys), Some("Bundles"));
+        assert_eq!(nearest("Static-IP", &keys::TEMPLATE.keys), Some("Static_IP"));
+        assert_eq!(nearest("DestinatoinType", &keys::TEMPLATE.keys), Some("DestinationType"));
+        assert_eq!(nearest("Kernel", &keys::TEMPLATE.keys), None);
+        assert_eq!(nearest("x", &keys::PARTITION.keys), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod decode;
 mod edit;
 mod format;
 mod json;
+pub(crate) mod keys;
 pub mod limits;
 mod location;
 mod model;
@@ -25,10 +26,10 @@ pub use boot::{
     features_unreadable_by_grub,
 };
 pub use decode::{DecodeError, DecodeErrorKind, nearest, parse};
-pub(crate) use decode::{FILESYSTEM_KEYS, LAYOUT_KEYS, MOUNT_KEYS, TOP_KEYS, USER_KEYS};
 pub use edit::{Change, Edit, Fix, Safety, apply, json_string, resolve};
 pub use format::format as format_json;
 pub use json::read as read_json;
+pub use keys::SCHEMA_TEXT;
 pub use location::{Configuration, KernelRequests, display_url};
 pub use model::*;
 pub use node::{Member, Node, Value};

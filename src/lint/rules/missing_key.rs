@@ -2,9 +2,8 @@
 
 use crate::finding::MAX_FINDINGS;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
-use crate::template::{
-    FILESYSTEM_KEYS, LAYOUT_KEYS, MOUNT_KEYS, Span, Spanned, TOP_KEYS, Template, USER_KEYS, nearest,
-};
+use crate::template::keys::{self, KeyedObject};
+use crate::template::{Span, Spanned, Template, nearest};
 
 pub(super) static RULE: Rule = Rule {
     name: "missing-key",
@@ -17,23 +16,13 @@ pub(super) static RULE: Rule = Rule {
 };
 
 fn check(template: &Template, out: &mut Findings) {
-    const REQUIRED: &[&str] = &[
-        "DestinationType",
-        "PartitionLayout",
-        "FilesystemTypes",
-        "PartitionMountPoints",
-        "Version",
-        "Bundles",
-    ];
     if template.span.end == 0 {
         // The template is not an object, which is reported as `wrong-type` or `syntax`.
         return;
     }
-    for key in REQUIRED {
-        if template.key_span(key).is_none() && !is_misspelt(&template.present, key, TOP_KEYS) {
-            out.report(opening(template.span), format!("missing required key `{key}`"))
-                .help("add it; `ister new kvm` writes a complete template to start from");
-        }
+    for key in missing(&template.present, &keys::TEMPLATE) {
+        out.report(opening(template.span), format!("missing required key `{key}`"))
+            .help("add it; `ister new kvm` writes a complete template to start from");
     }
     let mut empty = |key: &str, span: Option<Span>| {
         if let Some(span) = span {
@@ -46,60 +35,34 @@ fn check(template: &Template, out: &mut Findings) {
     empty("Bundles", template.bundles.as_ref().filter(|s| s.is_empty()).map(|s| s.span));
 
     for entry in template.layout() {
-        entry_keys(
-            &entry.place.present,
-            entry.place.span,
-            "a partition entry",
-            &["disk", "partition", "size", "type"],
-            LAYOUT_KEYS,
-            out,
-        );
+        check_entry(&entry.place.present, entry.place.span, &keys::PARTITION, out);
     }
     for entry in template.filesystems() {
-        entry_keys(
-            &entry.place.present,
-            entry.place.span,
-            "a filesystem entry",
-            &["disk", "partition", "type"],
-            FILESYSTEM_KEYS,
-            out,
-        );
+        check_entry(&entry.place.present, entry.place.span, &keys::FILESYSTEM, out);
     }
     for entry in template.mounts() {
-        entry_keys(
-            &entry.place.present,
-            entry.place.span,
-            "a mount point entry",
-            &["disk", "partition", "mount"],
-            MOUNT_KEYS,
-            out,
-        );
+        check_entry(&entry.place.present, entry.place.span, &keys::MOUNT_POINT, out);
     }
     for user in template.users() {
-        entry_keys(&user.present, user.span, "a user entry", &["username"], USER_KEYS, out);
+        check_entry(&user.present, user.span, &keys::USER, out);
     }
 }
 
-/// Whether another key is reported as a misspelling of this one (`misspelt-key`).
-fn is_misspelt(present: &[Spanned<String>], key: &str, keys: &[&str]) -> bool {
-    let others = present.iter().filter(|other| !keys.contains(&other.value.as_str()));
-    others.take(MAX_FINDINGS).any(|other| nearest(&other.value, keys) == Some(key))
+fn check_entry(present: &[Spanned<String>], span: Span, object: &KeyedObject, out: &mut Findings) {
+    for key in missing(present, object) {
+        out.report(opening(span), format!("missing key `{key}` in {} entry", object.name))
+            .help(format!("required keys: {}", object.required.join(", ")));
+    }
 }
 
-fn entry_keys(
-    present: &[Spanned<String>],
-    span: Span,
-    what: &str,
-    keys: &[&str],
-    all: &[&str],
-    out: &mut Findings,
-) {
-    for key in keys {
-        if !present.iter().any(|p| p.value == *key) && !is_misspelt(present, key, all) {
-            out.report(opening(span), format!("missing key `{key}` in {what}"))
-                .help(format!("required keys: {}", keys.join(", ")));
-        }
-    }
+/// The required keys that are neither present nor reported as misspelt (`misspelt-key`).
+fn missing<'o>(present: &[Spanned<String>], object: &'o KeyedObject) -> Vec<&'o str> {
+    let is_present = |key: &&str| present.iter().any(|other| other.value == **key);
+    let is_misspelt = |key: &&str| {
+        let others = present.iter().filter(|other| !object.keys.contains(&other.value.as_str()));
+        others.take(MAX_FINDINGS).any(|other| nearest(&other.value, &object.keys) == Some(*key))
+    };
+    object.required.iter().copied().filter(|key| !is_present(key) && !is_misspelt(key)).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::super::model::*;
 use super::super::node::{Node, Value};
 use super::super::text::Span;
 use super::super::units::{Size, SizeError};
-use super::{DecodeError, DecodeErrorKind, DecodeErrors, Fields, SECRET_KEYS};
+use super::{DecodeError, DecodeErrorKind, DecodeErrors, Fields, keys};
 
 pub(super) fn wrong_type(node: &Node, faults: &mut DecodeErrors, expected: &str) {
     wrong_type_with(node, faults, expected, None);
@@ -142,7 +142,7 @@ pub(super) fn secret(node: &Node, faults: &mut DecodeErrors) -> Option<Spanned<S
     match &node.value {
         Value::String(text) => spanned(node, SecretSource::Inline(text.clone())),
         Value::Object(_) => {
-            let mut fields = Fields::of(node, SECRET_KEYS, "the source of a secret", faults)?;
+            let mut fields = Fields::of(node, &keys::SECRET, faults)?;
             match (fields.get("file", text), fields.get("env", text)) {
                 (Some(path), None) => spanned(node, SecretSource::File(path.value)),
                 (None, Some(name)) => spanned(node, SecretSource::Env(name.value)),
