@@ -185,9 +185,7 @@ impl Bench<'_> {
         run.guest.wait_for_end();
         run.guest.end();
         let keys = match round {
-            Round::Chosen(loader, kernels) => {
-                Some(OlderKernel::new(*loader, self.options.firmware, &kernels.old))
-            }
+            Round::Chosen(loader, kernels) => Some(OlderKernel::new(*loader, &kernels.old)),
             _ => None,
         };
         let mut run = self.run(keys)?;

@@ -2,7 +2,7 @@
 //! Pure: the output of the console and the time go in, keys come out.
 
 use super::text::Lines;
-use crate::plan::{Firmware, Loader};
+use crate::plan::Loader;
 use std::time::Duration;
 
 /// The name of a key in QMP's `send-key`. Source: QEMU, qapi/ui.json, QKeyCode.
@@ -16,8 +16,6 @@ const DRAWN: Duration = Duration::from_millis(500);
 
 pub(super) struct OlderKernel {
     opens: Key,
-    /// Text after which the key is pressed. Pressed earlier, it would open the firmware's own menu.
-    after: Option<&'static str>,
     /// Text that only the menu prints.
     version: String,
     lines: Lines,
@@ -27,7 +25,6 @@ pub(super) struct OlderKernel {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MenuStep {
-    Early,
     Opening,
     /// The time at which the menu appeared.
     Shown(Duration),
@@ -37,38 +34,33 @@ enum MenuStep {
 
 impl OlderKernel {
     /// For a boot loader that lists the newest kernel first.
-    pub(super) fn new(loader: Loader, firmware: Firmware, version: &str) -> OlderKernel {
-        let (opens, after) = match (loader, firmware) {
+    pub(super) fn new(loader: Loader, version: &str) -> OlderKernel {
+        let opens = match loader {
             // Source: systemd-boot(7), "Key bindings": any key without a binding opens the menu.
-            (Loader::SystemdBoot, _) => ("spc", None),
-            // Source: GRUB manual, timeout_style. UEFI firmware uses Escape itself until it starts a program.
-            (Loader::Grub, Firmware::Uefi) => ("esc", Some("BdsDxe: starting")),
-            (Loader::Grub, Firmware::Bios) => ("esc", None),
+            Loader::SystemdBoot => "spc",
+            // Escape opens it too, but then leaves it for the shell if GRUB's menu was loaded by another configuration
+            // file, and UEFI firmware has uses of its own for it. Source: GRUB 2.06, grub-core/kern/term.c,
+            // `grub_key_is_interrupt`; grub-core/normal/menu.c, `run_menu`.
+            Loader::Grub => "f4",
         };
         OlderKernel {
             opens,
-            after,
             version: version.to_owned(),
             lines: Lines::default(),
-            step: if after.is_some() { MenuStep::Early } else { MenuStep::Opening },
+            step: MenuStep::Opening,
             pressed: Duration::ZERO,
         }
     }
 
     /// Reads output of the serial console.
     pub(super) fn hear(&mut self, now: Duration, bytes: &[u8]) {
-        let (mut starts, mut shows) = (false, false);
-        let (after, version) = (self.after, &self.version);
-        let mut look = |line: &str| {
-            starts |= after.is_some_and(|text| line.contains(text));
-            shows |= line.contains(version.as_str());
-        };
+        let mut shows = false;
+        let version = &self.version;
+        let mut look = |line: &str| shows |= line.contains(version.as_str());
         self.lines.feed(bytes, &mut look);
         look(&self.lines.unfinished());
-        match self.step {
-            MenuStep::Early if starts => self.step = MenuStep::Opening,
-            MenuStep::Opening if shows => self.step = MenuStep::Shown(now),
-            _ => {}
+        if shows && self.step == MenuStep::Opening {
+            self.step = MenuStep::Shown(now);
         }
     }
 
@@ -107,7 +99,7 @@ mod tests {
 
     #[test]
     fn second_menu_entry_is_started() {
-        let mut keys = OlderKernel::new(Loader::SystemdBoot, Firmware::Uefi, "6.1.0-1");
+        let mut keys = OlderKernel::new(Loader::SystemdBoot, "6.1.0-1");
         assert_eq!(keys.key(at(100)), Some("spc"));
         assert_eq!(keys.key(at(150)), None);
         assert_eq!(keys.key(at(200)), Some("spc"));
@@ -118,14 +110,5 @@ mod tests {
         assert_eq!(keys.key(at(820)), Some("down"));
         assert_eq!(keys.key(at(1320)), Some("ret"));
         assert_eq!((keys.key(at(5000)), keys.patience()), (None, None));
-    }
-
-    #[test]
-    fn no_key_is_pressed_before_the_loader_starts() {
-        let mut keys = OlderKernel::new(Loader::Grub, Firmware::Uefi, "6.1.0-1");
-        assert_eq!(keys.key(at(500)), None);
-        keys.hear(at(600), b"BdsDxe: starting Boot0001\r\n");
-        assert_eq!(keys.key(at(600)), Some("esc"));
-        assert_eq!(OlderKernel::new(Loader::Grub, Firmware::Bios, "1").key(at(100)), Some("esc"));
     }
 }
