@@ -9,9 +9,9 @@ use std::marker::PhantomData;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FindingsFormat {
-    /// For people, with source lines
+    /// For people
     Human,
-    /// One line per finding: file:line:col: level[rule] message
+    /// One line per finding, with its place: level[rule] message
     Concise,
     /// For programs; `ister schema` prints its JSON Schema
     Json,

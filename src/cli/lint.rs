@@ -9,6 +9,7 @@ use super::sources::{Named, Sources};
 use crate::lint::{AppliedFix, Finding, Level, LintResult, fix, lint};
 use crate::report::{self, Checked, CheckedTemplates};
 use crate::template::{Encoding, Safety, SourceText};
+use anyhow::bail;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,10 @@ pub(super) struct LintArgs {
 }
 
 pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
+    let summarizes = if args.diff { "--diff" } else { "--statistics" };
+    if (args.diff || args.statistics) && args.format != FindingsFormat::Human {
+        bail!("{summarizes} replaces the findings, so it cannot be combined with --format");
+    }
     let sources = Sources::find(&args.paths, Named::new(args.templates_only));
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
@@ -131,7 +136,12 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     if args.diff {
         return Ok(show_diffs(&processed, unreadable, is_denied));
     }
-    let written = if fixing { write_fixed(args, &processed)? } else { Written::Files };
+    let (written, failed) =
+        if fixing { write_fixed(args, &mut processed) } else { (Written::Files, Vec::new()) };
+    for error in failed {
+        console.say(&format!("error: {}", error_text(&error)));
+        unreadable = true;
+    }
     if written == Written::Unreadable {
         console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
         unreadable = true;
@@ -163,10 +173,12 @@ enum Written {
     Unreadable,
 }
 
-/// Writes the templates that fixes changed. Standard input goes to stdout, changed or not.
-fn write_fixed(args: &LintArgs, processed: &[Processed]) -> anyhow::Result<Written> {
+/// Writes the templates that fixes changed. Standard input goes to stdout, changed or not. Files that cannot be written
+/// are removed from the list, because their findings are those after fixing, and the errors are returned.
+fn write_fixed(args: &LintArgs, processed: &mut Vec<Processed>) -> (Written, Vec<anyhow::Error>) {
     let mut written = Written::Files;
-    for one in processed {
+    let mut failed = Vec::new();
+    processed.retain(|one| {
         let source = &one.checked.source;
         if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
             written = match source.encoding() {
@@ -176,11 +188,15 @@ fn write_fixed(args: &LintArgs, processed: &[Processed]) -> anyhow::Result<Writt
                     Written::Stdout
                 }
             };
-        } else if one.before.is_some() {
-            replace_file(Path::new(source.name()), source.text())?;
+        } else if one.before.is_some()
+            && let Err(error) = replace_file(Path::new(source.name()), source.text())
+        {
+            failed.push(error);
+            return false;
         }
-    }
-    Ok(written)
+        true
+    });
+    (written, failed)
 }
 
 /// A template with more fixable findings is not fixed just to count the fixes.

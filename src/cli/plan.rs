@@ -54,6 +54,11 @@ enum PlanFormat {
 }
 
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Outcome> {
+    if args.wide && (args.format != PlanFormat::Table || args.diff.is_some()) {
+        bail!(
+            "--wide adds columns to the table; it has no effect with --format json, --format svg or --diff"
+        );
+    }
     let console = args.verbosity.console();
     let plan_of = |input: &super::input::Input| -> anyhow::Result<Option<Plan>> {
         if !input.show_findings(&console) {

@@ -79,6 +79,7 @@ pub struct Disk {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Partition {
     /// Partition number, starting at 1.
+    #[cfg_attr(test, schemars(range(min = 1, max = 128)))]
     pub number: u32,
     /// The name in the GPT entry.
     pub name: String,
@@ -183,6 +184,7 @@ pub struct PartitionId {
     /// Name of the disk.
     pub disk: String,
     /// Partition number.
+    #[cfg_attr(test, schemars(range(min = 1, max = 128)))]
     pub partition: u32,
 }
 

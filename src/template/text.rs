@@ -146,7 +146,7 @@ impl SourceText {
     }
 }
 
-/// A file name with control characters escaped, for terminals.
+/// A name or another text with control characters escaped, for terminals.
 pub fn visible_name(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })

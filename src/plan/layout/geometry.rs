@@ -18,6 +18,7 @@ impl fmt::Display for Lba {
 /// The size of a logical block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("enum" = [512, 4096])))]
 #[serde(try_from = "u64", into = "u64")]
 pub enum SectorSize {
     #[default]

@@ -2,7 +2,7 @@
 
 use crate::lint::{Finding, Level};
 use crate::plan::PlanError;
-use crate::template::{Node, SourceText, Span, mask_secrets};
+use crate::template::{Node, SourceText, Span, mask_secrets, visible_name};
 use annotate_snippets::{AnnotationKind, Level as Title, Renderer, Snippet};
 
 /// Renders all findings of a file: place, source line, message, help.
@@ -88,8 +88,11 @@ fn show(source: &SourceText, colour: bool, shown: Shown) -> String {
         }
     }
     let snippets: Vec<_> = windows.iter().map(|window| window.snippet(source)).collect();
-    let mut group = title.primary_title(shown.message).id(shown.name).elements(snippets);
-    if let Some(help) = shown.help {
+    // Messages quote values of the template; source lines are escaped by the renderer.
+    let message = visible_name(shown.message);
+    let help = shown.help.map(|help| help.lines().map(visible_name).collect::<Vec<_>>().join("\n"));
+    let mut group = title.primary_title(message).id(shown.name).elements(snippets);
+    if let Some(help) = help {
         group = group.element(Title::HELP.message(help));
     }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
