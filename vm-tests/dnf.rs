@@ -28,8 +28,14 @@ A system.
 %package -n kernel-kvm
 Summary: its kernel
 AutoReqProv: no
+Provides: installonlypkg(kernel)
 %description -n kernel-kvm
 A kernel.
+%preun -n kernel-kvm
+for kernel in $(rpm -ql kernel-kvm-40.1-3 | sed -n 's,^/usr/lib/modules/\([^/]*\)/vmlinuz$,\1,p'); do
+    kernel-install remove "$kernel"
+    rm -f "/boot/initrd.img-$kernel"
+done
 %package -n bootloader
 Summary: its loader
 AutoReqProv: no
@@ -50,6 +56,60 @@ echo hello from rpm >%{buildroot}/usr/share/hello/file
 %files -n bootloader -f %{lists}/bootloader
 %files -n hello-tool
 /usr/share/hello
+"#;
+
+/// A newer kernel package, with the scripts of a distribution, and a newer ordinary package.
+const NEWER: &str = r#"
+Name: hello-tool
+Version: 40.2
+Release: 1
+Summary: a tool
+License: GPLv3+ and others
+AutoReqProv: no
+%global __os_install_post %{nil}
+%global debug_package %{nil}
+%global _build_id_links none
+%define _binary_payload w0.gzdio
+%description
+A tool.
+%package -n kernel-kvm
+Summary: a kernel
+AutoReqProv: no
+Provides: installonlypkg(kernel)
+%description -n kernel-kvm
+A kernel.
+%install
+mkdir -p %{buildroot}/usr/share/hello
+echo hello again >%{buildroot}/usr/share/hello/file
+cp -a %{kernel}/. %{buildroot}/
+%files
+/usr/share/hello
+%files -n kernel-kvm
+/boot/*
+/usr/lib/modules/*
+%posttrans -n kernel-kvm
+depmod %{version_of_kernel}
+update-initramfs -c -k %{version_of_kernel}
+kernel-install add %{version_of_kernel} /lib/modules/%{version_of_kernel}/vmlinuz /boot/initrd.img-%{version_of_kernel}
+%preun -n kernel-kvm
+kernel-install remove %{version_of_kernel}
+rm -f /boot/initrd.img-%{version_of_kernel}
+"#;
+
+/// Unpacks another kernel of the host's release as it is in rpm packages, and prints its version.
+const OTHER_KERNEL: &str = r#"
+mkdir "$1"
+cd "$1"
+package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+apt-get -qq download "$package" >&2
+dpkg-deb -x "$package"_*.deb .
+rm "$package"_*.deb
+mkdir -p usr/lib
+[ ! -d lib ] || mv lib/modules usr/lib/
+version=$(ls usr/lib/modules)
+mv "boot/vmlinuz-$version" "usr/lib/modules/$version/vmlinuz"
+rm -rf lib usr/share "boot/System.map-$version"
+echo "$version"
 "#;
 
 /// Assigns each file of the tree to a package. Files that the running host creates are in none.
@@ -109,6 +169,34 @@ fn kernel_install(world: &World, image: &str) -> Outcome {
     expect(!removed["lines"].to_string().contains("9.9.9"), &removed.to_string())
 }
 
+/// dnf in the guest installs a newer kernel, which runs after a reboot, and removes the old one.
+fn kernel_update(world: &World, image: &str, directory: &Path) -> Outcome {
+    let path = |name: &str| directory.join(name);
+    let kernel = path("kernel");
+    let version = run("sh", &["-euc", OTHER_KERNEL, "sh", kernel.to_str().ok_or("the path is not UTF-8")?])?;
+    std::fs::write(path("newer.spec"), NEWER).map_err(|e| e.to_string())?;
+    let defines = [
+        format!("kernel {}", kernel.display()),
+        format!("version_of_kernel {}", version.trim()),
+        format!("_rpmdir {}", path("newer").display()),
+        "_rpmfilename %{NAME}-%{VERSION}.rpm".to_owned(),
+        format!("_topdir {}", path("rpmbuild").display()),
+    ];
+    let spec = path("newer.spec");
+    let mut build = vec!["-bb", "--quiet"];
+    build.extend(defines.iter().flat_map(|define| ["--define", define]));
+    build.push(spec.to_str().ok_or("the path is not UTF-8")?);
+    run("rpmbuild", &build)?;
+
+    let visitor = format!("tmpfiles.extra=file:{}", world.path("visitor").display());
+    let boot = ["boot", image, "--format", "json", "--login", "visitor", "--credential", &visitor];
+    let verdict = ister(&boot, &[("--update", &path("newer"))], 0)?;
+    let update = &verdict["update"];
+    expect(update["to"] == version.trim() && update["fallback"] == true, &format!("{update:#}"))?;
+    let packages = update["packages"].to_string();
+    expect(packages.contains("hello-tool-40.2") && packages.contains("kernel-kvm-40.2"), &packages)
+}
+
 pub fn dnf(world: &World) -> Outcome {
     let directory = world.path("dnf");
     let _ = std::fs::remove_dir_all(&directory);
@@ -117,10 +205,12 @@ pub fn dnf(world: &World) -> Outcome {
         std::fs::create_dir_all(path(name)).map_err(|e| e.to_string())?;
     }
     // The content of the packages: a system installed with apt.
-    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core"]"#;
+    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core","dnf"]"#;
+    // Debian's rpm has its database elsewhere, and kernel packages of rpm distributions have the kernel here too.
+    let hook = r#"PostChrootShell=["mkdir -p /etc/rpm; echo '%_dbpath /var/lib/rpm' >/etc/rpm/macros.dbpath","for k in /usr/lib/modules/*; do cp /boot/vmlinuz-${k##*/} $k/vmlinuz; done"]"#;
     let apt = ["--software-manager", "apt", "--set", "Version=\"bookworm\"", "--set", bundles];
     let more = ["--set", "Users=[]", "--set", "MirrorURL=\"https://unused.example.org\"", "-q", "-m"];
-    let args = [&["build", "vm-tests/dnf/template.json"][..], &apt, &more].concat();
+    let args = [&["build", "vm-tests/dnf/template.json", "--set", hook][..], &apt, &more].concat();
     ister(&args, &[("-D", &path("tree")), ("-o", &path("apt"))], 0)?;
     std::fs::write(path("system.spec"), SPEC).map_err(|e| e.to_string())?;
     run("sh", &["-euc", LISTS, "sh", path("tree").to_str().unwrap(), path("lists").to_str().unwrap()])?;
@@ -211,6 +301,7 @@ pub fn dnf(world: &World) -> Outcome {
         &format!("the installed files are missing: {said}"),
     )?;
     kernel_install(world, image)?;
+    kernel_update(world, image, &directory)?;
     // If an ordinary user runs the test, the tree belongs to sub-ids that are only accessible in a user namespace.
     if std::fs::remove_dir_all(&directory).is_err() {
         run("unshare", &["--map-root-user", "--map-auto", "rm", "-rf", directory.to_str().unwrap()])?;

@@ -12,6 +12,7 @@ mod broken;
 mod command_line;
 mod dnf;
 mod foreign;
+mod growth;
 mod hosts;
 mod installer;
 mod mutants;
@@ -66,6 +67,7 @@ fn main() {
         long("a_good_image_boots_twenty_times", broken::twenty_boots),
         long("full_host_disk_is_reported_as_a_host_error", full_disk),
         long("filesystems_of_all_kinds_are_mounted_as_planned", filesystems),
+        long("xfs_and_btrfs_roots_grow_with_the_disk", growth::other_roots),
         long("an_encrypted_root_opens_with_its_passphrase", encrypted),
         long("rpm_content_installed_with_dnf_boots", dnf::dnf),
         long("unattended_installation_boots", installer::installer),
