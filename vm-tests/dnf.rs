@@ -18,6 +18,7 @@ Release: 3
 Summary: a system
 License: GPLv3+ and others
 AutoReqProv: no
+Provides: /bin/sh
 %global __os_install_post %{nil}
 %global debug_package %{nil}
 %global _build_id_links none
@@ -120,7 +121,7 @@ while read -r type name; do
     case $name in
         boot/vmlinuz-*|boot/initrd.img-*|boot/config-*|boot/System.map-*|usr/lib/modules/*) list=kernel-kvm ;;
         usr/lib/systemd/boot/*) list=bootloader ;;
-        boot/*|vmlinuz*|initrd.img*) continue ;;
+        boot/*|efi|efi/*|vmlinuz*|initrd.img*) continue ;;
         # What is of the other image, and not of its packages.
         etc/fstab|etc/kernel/cmdline|etc/kernel/entry-token|etc/default/grub.d/*) continue ;;
         *) list=os-core ;;

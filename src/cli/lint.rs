@@ -116,16 +116,19 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
         console.say(&format!("error: {fault}"));
         unreadable = true;
     }
-    let mut processed = Vec::new();
+    // If some files cannot be read or written, the others are still checked.
+    let (mut processed, mut failed) = (Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(one) => processed.push(one),
-            // Keep going: the other files are still checked.
-            Err(error) => {
-                console.say(&format!("error: {}", error_text(&error)));
-                unreadable = true;
-            }
+            Err(error) => failed.push(error),
         }
+    }
+    let writes = args.fix && !args.diff;
+    let written = if writes { write_fixed(args, &mut processed, &mut failed) } else { Written::Files };
+    for error in &failed {
+        console.say(&format!("error: {}", error_text(error)));
+        unreadable = true;
     }
     let mut is_denied = false;
     for path in &sources.without_templates {
@@ -135,12 +138,6 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     }
     if args.diff {
         return Ok(show_diffs(&processed, unreadable, is_denied));
-    }
-    let (written, failed) =
-        if fixing { write_fixed(args, &mut processed) } else { (Written::Files, Vec::new()) };
-    for error in failed {
-        console.say(&format!("error: {}", error_text(&error)));
-        unreadable = true;
     }
     if written == Written::Unreadable {
         console.say("error: could not fix standard input: neither UTF-8 nor UTF-16");
@@ -174,10 +171,9 @@ enum Written {
 }
 
 /// Writes the templates that fixes changed. Standard input goes to stdout, changed or not. Files that cannot be written
-/// are removed from the list, because their findings are those after fixing, and the errors are returned.
-fn write_fixed(args: &LintArgs, processed: &mut Vec<Processed>) -> (Written, Vec<anyhow::Error>) {
+/// are removed from the list, because their findings are those after fixing.
+fn write_fixed(args: &LintArgs, processed: &mut Vec<Processed>, failed: &mut Vec<anyhow::Error>) -> Written {
     let mut written = Written::Files;
-    let mut failed = Vec::new();
     processed.retain(|one| {
         let source = &one.checked.source;
         if args.paths.iter().any(|path| path == Path::new("-")) && one.is_stdin(args) {
@@ -196,7 +192,7 @@ fn write_fixed(args: &LintArgs, processed: &mut Vec<Processed>) -> (Written, Vec
         }
         true
     });
-    (written, failed)
+    written
 }
 
 /// A template with more fixable findings is not fixed just to count the fixes.

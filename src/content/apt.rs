@@ -161,8 +161,9 @@ fn explain(error: RunError, request: &AptRequest, target: &Path) -> Failure {
         Some(AptError::MissingFile(file)) => error
             .context(format!("the archive lacks a file listed in its package lists: {file}"))
             .help("the mirror is incomplete or being updated: try again later, or specify another one with -C"),
-        Some(AptError::NoSuite) => error
-            .context(format!("the archive has no suite `{}`: {archives}", request.suite))
+        // apt's other output is about mmdebstrap's temporary directory.
+        Some(AptError::NoSuite) => Failure::new(format!("the archive has no suite `{}`", request.suite))
+            .detail(format!("searched: {archives}"))
             .help(match suggested_suite(&request.suite) {
                 Some(suite) => format!("did you mean `{suite}`? Otherwise specify another archive with -C"),
                 None => "correct `Version`, or specify another archive with -C".to_owned(),
