@@ -134,7 +134,7 @@ fn github_action_reports_findings_and_fails() {
     let output = run(".");
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stdout).contains("::error file=a.json,line=9,endLine=9,col="),
+        text(&output.stdout).contains("::error file=a.json,line=10,endLine=10,col="),
         "{}",
         text(&output.stdout)
     );

@@ -180,7 +180,8 @@ fn kernel_update(world: &World, image: &str, directory: &Path) -> Outcome {
         format!("kernel {}", kernel.display()),
         format!("version_of_kernel {}", version.trim()),
         format!("_rpmdir {}", path("newer").display()),
-        "_rpmfilename %{NAME}-%{VERSION}.rpm".to_owned(),
+        // rpmbuild expands it for each package.
+        "_rpmfilename %%{NAME}-%%{VERSION}.rpm".to_owned(),
         format!("_topdir {}", path("rpmbuild").display()),
     ];
     let spec = path("newer.spec");
@@ -206,7 +207,7 @@ pub fn dnf(world: &World) -> Outcome {
         std::fs::create_dir_all(path(name)).map_err(|e| e.to_string())?;
     }
     // The content of the packages: a system installed with apt.
-    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core","dnf"]"#;
+    let bundles = r#"Bundles=["bootloader","kernel-kvm","os-core","dnf","rpm"]"#;
     // Debian's rpm has its database elsewhere, and kernel packages of rpm distributions have the kernel here too.
     let hook = r#"PostChrootShell=["mkdir -p /etc/rpm; echo '%_dbpath /var/lib/rpm' >/etc/rpm/macros.dbpath","for k in /usr/lib/modules/*; do cp /boot/vmlinuz-${k##*/} $k/vmlinuz; done"]"#;
     let apt = ["--software-manager", "apt", "--set", "Version=\"bookworm\"", "--set", bundles];
