@@ -29,6 +29,7 @@ nightly: setup
 
 ## test-all: run all tests, including the long ones (for nightly runs)
 test-all: test-tools
+	cd fuzz && $(CARGO) check --locked --quiet
 	$(ISTER) doctor --install --tests --dnf --nightly
 	CARGO="$(CARGO)" tests/lanes.sh --include-ignored
 

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ister::disk::{Body, Content, VolumeKind, Opened, detect, luks, unpack};
+use ister::disk::{Body, Content, Opened, VolumeKind, detect, luks, unpack};
 use ister::plan::layout::gpt;
 use libfuzzer_sys::fuzz_target;
 

@@ -5,7 +5,7 @@
 
 use ister::content::swupd::hash::{ObjectHash, object_hash};
 use ister::content::swupd::manifest::{Bundle, Release};
-use ister::content::swupd::object::{Content, Member, each_member, only_member};
+use ister::content::swupd::object::{Member, ObjectContent, each_member, only_member};
 use ister::content::swupd::signature::{Expiry, Trust};
 use libfuzzer_sys::fuzz_target;
 
@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
             });
             for hash in hashes {
                 let _ = only_member(bytes, &hash, |object, data| {
-                    if let Content::Whole(content) = object.take(&hash, data)? {
+                    if let ObjectContent::Whole(content) = object.take(&hash, data)? {
                         assert_eq!(object_hash(&object.attributes, &content), hash);
                     }
                     Ok(())
