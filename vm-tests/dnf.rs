@@ -97,11 +97,12 @@ kernel-install remove %{version_of_kernel}
 rm -f /boot/initrd.img-%{version_of_kernel}
 "#;
 
-/// Unpacks another kernel of the host's release as it is in rpm packages, and prints its version.
+/// Unpacks a newer kernel of the host's release as it is in rpm packages, and prints its version. Loaders sort it before
+/// the one of the cloud.
 const OTHER_KERNEL: &str = r#"
 mkdir "$1"
 cd "$1"
-package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+package=$(apt-cache depends linux-image-rt-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 apt-get -qq download "$package" >&2
 dpkg-deb -x "$package"_*.deb .
 rm "$package"_*.deb
