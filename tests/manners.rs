@@ -42,6 +42,21 @@ fn missing_inputs_are_usage_errors() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
+fn options_without_effect_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    new_template(directory.path());
+    for (args, named) in [
+        (&["lint", "--statistics", "--format", "json", "t.json"][..], "--statistics"),
+        (&["lint", "--diff", "--format", "sarif", "t.json"], "--diff"),
+        (&["plan", "--wide", "--format", "json", "t.json"], "--wide"),
+        (&["plan", "--wide", "--diff", "t.json", "t.json"], "--wide"),
+    ] {
+        let output = run_in(directory.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && text(&output.stderr).contains(named), "{args:?}");
+    }
+}
+
 fn numbers_have_errors_in_words() {
     for args in [
         &["boot", "x", "--memory", "10"][..],
@@ -266,6 +281,7 @@ fn levels_of_verify_findings_can_be_changed() {
 
 crate::tests! {
     missing_inputs_are_usage_errors,
+    options_without_effect_are_refused,
     numbers_have_errors_in_words,
     lint_without_paths_checks_the_working_directory,
     fixes_are_counted_listed_and_made_only_with_fix,

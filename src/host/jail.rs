@@ -22,7 +22,8 @@ const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 /// The directories that are visible, with programs and libraries. The last two are those of Nix and Guix.
 const VISIBLE: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu"];
 
-/// Arguments: mount point, visible directories, visible files of /etc, visible directory or an empty string, command. Source: mount(8), pivot_root(8).
+/// Arguments: mount point, directories of programs, files of /etc, another directory or an empty string, command.
+/// Source: mount(8), pivot_root(8).
 const SCRIPT: &str = r#"
 set -eu
 place=$1 visible=$2 settings=$3 directory=$4
@@ -103,12 +104,14 @@ pub fn run_jailed(invocation: &Invocation, jail: Jail<'_>) -> Result<Finished, R
 }
 
 fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>) -> Invocation {
-    let place = PLACES.into_iter().find(|place| Path::new(place).is_dir()).unwrap_or("/tmp");
     let (settings, directory) = match jail {
         Jail::Nothing => ("ld.so.cache", Path::new("")),
         Jail::Resolver => ("ld.so.cache resolv.conf hosts nsswitch.conf", Path::new("")),
         Jail::Directory(directory) => ("ld.so.cache", directory),
     };
+    // The new root hides what is below its mount point.
+    let usable = |place: &&str| Path::new(place).is_dir() && !directory.starts_with(place);
+    let place = PLACES.into_iter().find(usable).unwrap_or("/tmp");
     let mut jailed = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
     if !rustix::process::geteuid().is_root() {
         jailed = jailed.arg("--map-root-user");

@@ -33,9 +33,12 @@ mod tests {
         let source = SourceText::new("t.json", text);
         let linted = lint(&source, &builtin(), |_| Files::new());
         let count = linted.findings.len();
-        let lines = concise(&CheckedTemplates(&[Checked::new(source, linted)]));
+        let checked = Checked::new(source, linted);
+        let lines = concise(&CheckedTemplates(std::slice::from_ref(&checked)));
         assert_eq!(lines.lines().count(), count, "{lines}");
         assert!(lines.lines().all(|line| line.starts_with("t.json:")), "{lines}");
         assert!(!lines.contains('\u{1b}') && !lines.contains('\u{7}'), "{lines}");
+        let human = CheckedTemplates(&[checked]).human(false);
+        assert!(!human.contains('\u{1b}') && !human.contains('\u{7}'), "{human}");
     }
 }
