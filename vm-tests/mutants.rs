@@ -3,17 +3,20 @@
 //!
 //! ISTER_TEST_MUTANTS: number of mutants to verify (1000). ISTER_TEST_MUTANT_BOOTS: how many of them to boot (200).
 //! ISTER_TEST_MUTANT_SEED: seed of the random generator. ISTER_TEST_MUTANT_IMAGES: a directory with additional good
-//! images.
+//! images. ISTER_TEST_MUTANT_RESULTS: a file for results of boots, which are not repeated.
 
 use super::updates::VISITOR;
 use super::{Outcome, World, expect, run};
 use libtest_mimic::Failed;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 /// xorshift64*. The same seed produces the same mutants on every host.
 struct Random(u64);
@@ -386,62 +389,152 @@ struct Matrix {
     wrong: Vec<String>,
 }
 
+impl Matrix {
+    fn add_boot(&mut self, mutant: &str, errors: &[String], (class, healthy): &(String, bool)) {
+        self.booted[usize::from(!errors.is_empty())][usize::from(*healthy)] += 1;
+        let line = format!("{mutant}: verify {errors:?}, boot {class}");
+        eprintln!("{line}");
+        if errors.is_empty() == !healthy {
+            self.wrong.push(line);
+        }
+    }
+
+    fn print(&self) {
+        let [[missed, good], [bad, false_alarms]] = self.booted;
+        eprintln!("verified: {} good, {} with errors", self.verified[0], self.verified[1]);
+        eprintln!("| | healthy boot | no healthy boot |\n| --- | ---: | ---: |");
+        eprintln!("| verify: good | {good} | {missed} |\n| verify: error | {false_alarms} | {bad} |");
+        self.wrong.iter().for_each(|line| eprintln!("wrong: {line}"));
+    }
+}
+
+/// Results of boots by mutant, one line of JSON each: a run that was interrupted, or one after a change of the rules,
+/// does not boot the same mutants again.
+struct Boots {
+    known: BTreeMap<String, (String, bool)>,
+    file: Option<Mutex<File>>,
+}
+
+impl Boots {
+    fn of_environment() -> Result<Boots, Failed> {
+        let Some(path) = std::env::var_os("ISTER_TEST_MUTANT_RESULTS") else {
+            return Ok(Boots { known: BTreeMap::new(), file: None });
+        };
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(&path)
+            .map_err(|e| format!("{}: {e}", path.display()))?;
+        let known = std::fs::read_to_string(&path).map_err(|e| e.to_string())?;
+        let known = known.lines().map(serde_json::from_str::<(String, (String, bool))>);
+        let known = known.collect::<Result<_, _>>().map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Boots { known, file: Some(Mutex::new(file)) })
+    }
+
+    fn save(&self, mutant: &str, result: &(String, bool)) -> Outcome {
+        let Some(file) = &self.file else { return Ok(()) };
+        let line = serde_json::to_string(&(mutant, result)).map_err(|e| e.to_string())?;
+        writeln!(file.lock().expect("no holder panics"), "{line}").map_err(|e| e.to_string().into())
+    }
+}
+
+/// A mutant that waits to be booted.
+struct Waiting {
+    image: PathBuf,
+    firmware: &'static str,
+    mutant: String,
+    errors: Vec<String>,
+}
+
 pub fn verify_predicts_the_boot(world: &World) -> Outcome {
-    let number = |name: &str, default: u64| {
-        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
     let (count, boots) = (number("ISTER_TEST_MUTANTS", 1000), number("ISTER_TEST_MUTANT_BOOTS", 200));
     let mut random = Random(number("ISTER_TEST_MUTANT_SEED", 20_261_129) | 1);
+    let bases = bases(world)?;
+    let results = Boots::of_environment()?;
+    let scratch = tempfile::tempdir_in(&world.directory).map_err(|e| e.to_string())?;
+    let visitor = scratch.path().join("visitor");
+    std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;
+    let matrix = Mutex::new(Matrix::default());
+    let boot_all = |receiver: Arc<Mutex<Receiver<Waiting>>>| -> Outcome {
+        loop {
+            let next = receiver.lock().expect("no holder panics").recv();
+            let Ok(waiting) = next else { return Ok(()) };
+            let result = boot(&waiting.image, waiting.firmware, &visitor)?;
+            results.save(&waiting.mutant, &result)?;
+            let mut matrix = matrix.lock().expect("no holder panics");
+            matrix.add_boot(&waiting.mutant, &waiting.errors, &result);
+            std::fs::remove_file(&waiting.image).map_err(|e| e.to_string())?;
+        }
+    };
+    let boot_all = &boot_all;
+    std::thread::scope(|scope| -> Outcome {
+        // Either side ends when the other one fails: the ends of the channel are owned here and by the workers.
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Waiting>(0);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let guests = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..guests)
+            .map(|_| {
+                let receiver = receiver.clone();
+                scope.spawn(move || boot_all(receiver))
+            })
+            .collect();
+        drop(receiver);
+        let mut made = 0;
+        while made < count {
+            let base = random.pick(&bases);
+            let image = scratch.path().join(format!("mutant-{made}.img"));
+            let Some(what) = mutate(&mut random, base, &image, scratch.path())? else { continue };
+            made += 1;
+            let errors = errors_of(&image)?;
+            matrix.lock().expect("no holder panics").verified[usize::from(!errors.is_empty())] += 1;
+            // The boots are distributed evenly over the mutants.
+            if made * boots / count == (made - 1) * boots / count {
+                std::fs::remove_file(&image).map_err(|e| e.to_string())?;
+                continue;
+            }
+            let mutant = format!("{made}: {}: {what}", base.name);
+            if let Some(result) = results.known.get(&mutant) {
+                matrix.lock().expect("no holder panics").add_boot(&mutant, &errors, result);
+                std::fs::remove_file(&image).map_err(|e| e.to_string())?;
+                continue;
+            }
+            // If both firmwares boot the image, the other one would hide the defect.
+            let firmware = if base.esp.is_some() { "uefi" } else { "bios" };
+            if sender.send(Waiting { image, firmware, mutant, errors }).is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        workers.into_iter().try_for_each(|worker| worker.join().expect("workers do not panic"))
+    })?;
+    let matrix = matrix.into_inner().expect("no holder panics");
+    matrix.print();
+    if boots == 0 {
+        return Ok(());
+    }
+    let [[missed, good], [bad, false_alarms]] = matrix.booted;
+    let share = |part: u32, other: u32| f64::from(part) / f64::from((part + other).max(1));
+    expect(share(good, missed) >= 0.99, "less than 99 % of the images without errors boot")?;
+    expect(share(bad, false_alarms) >= 0.97, "more than 3 % of the images with errors boot")
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The good images: our own, and those of ISTER_TEST_MUTANT_IMAGES.
+fn bases(world: &World) -> Result<Vec<Base>, Failed> {
     let mut images: Vec<PathBuf> =
         ["kvm.img", "test/kvm-legacy/kvm-legacy.img"].iter().map(|name| world.path(name)).collect();
     if let Some(directory) = std::env::var_os("ISTER_TEST_MUTANT_IMAGES") {
         let more = std::fs::read_dir(directory).map_err(|e| e.to_string())?;
-        images.extend(
-            more.flatten()
-                .map(|entry| entry.path())
-                .filter(|path| path.extension().is_some_and(|e| e == "img")),
-        );
+        let more = more.flatten().map(|entry| entry.path());
+        images.extend(more.filter(|path| path.extension().is_some_and(|e| e == "img")));
     }
     images.retain(|path| path.exists());
     images.sort();
-    let bases = images.iter().map(|path| Base::of(path)).collect::<Result<Vec<_>, _>>()?;
-    let scratch = tempfile::tempdir_in(&world.directory).map_err(|e| e.to_string())?;
-    let image = scratch.path().join("mutant.img");
-    let mut matrix = Matrix::default();
-    let mut made = 0;
-    let visitor = scratch.path().join("visitor");
-    std::fs::write(&visitor, VISITOR).map_err(|e| e.to_string())?;
-    while made < count {
-        let base = random.pick(&bases);
-        let Some(what) = mutate(&mut random, base, &image, scratch.path())? else { continue };
-        made += 1;
-        let errors = errors_of(&image)?;
-        matrix.verified[usize::from(!errors.is_empty())] += 1;
-        // The boots are distributed evenly over the mutants.
-        if made * boots / count == (made - 1) * boots / count {
-            continue;
-        }
-        // If both firmwares boot the image, the other one would hide the defect.
-        let firmware = if base.esp.is_some() { "uefi" } else { "bios" };
-        let (class, healthy) = boot(&image, firmware, &visitor)?;
-        matrix.booted[usize::from(!errors.is_empty())][usize::from(healthy)] += 1;
-        let line = format!("{}: {what}: verify {errors:?}, boot {class}", base.name);
-        eprintln!("{made}: {line}");
-        if errors.is_empty() != healthy {
-            matrix.wrong.push(line);
-        }
-    }
-    let [[missed, good], [bad, false_alarms]] = matrix.booted;
-    eprintln!("verified: {} good, {} with errors", matrix.verified[0], matrix.verified[1]);
-    eprintln!("| | healthy boot | no healthy boot |\n| --- | ---: | ---: |");
-    eprintln!("| verify: good | {good} | {missed} |\n| verify: error | {false_alarms} | {bad} |");
-    matrix.wrong.iter().for_each(|line| eprintln!("wrong: {line}"));
-    if boots == 0 {
-        return Ok(());
-    }
-    let share = |part: u32, other: u32| f64::from(part) / f64::from((part + other).max(1));
-    expect(share(good, missed) >= 0.99, "less than 99 % of the images without errors boot")?;
-    expect(share(bad, false_alarms) >= 0.97, "more than 3 % of the images with errors boot")
+    images.iter().map(|path| Base::of(path)).collect()
 }
 
 fn errors_of(image: &Path) -> Result<Vec<String>, Failed> {
@@ -461,7 +554,7 @@ fn errors_of(image: &Path) -> Result<Vec<String>, Failed> {
 fn boot(image: &Path, firmware: &str, visitor: &Path) -> Result<(String, bool), Failed> {
     let credential = format!("tmpfiles.extra=file:{}", visitor.display());
     let output = Command::new(env!("CARGO_BIN_EXE_ister"))
-        .args(["boot", "-q", "--format", "json", "--timeout", "240", "--cpus", "2", "--login", "visitor"])
+        .args(["boot", "-q", "--format", "json", "--timeout", "240", "--cpus", "1", "--login", "visitor"])
         .args([
             "--firmware",
             firmware,
