@@ -8,7 +8,7 @@ use serde_json::Value;
 pub const HOSTILE: &str = r#"a.a=1;2 a.b=x&y a.c=<z> a.d=$HOME a.e={q} a.f=`w` a.g=(p)|t "a.h=some  text +p" a.i=#1 memmap=64K$0x18690000"#;
 /// Options that GRUB cannot pass on.
 const QUOTES: &str = r#" a.j=it's a.k="in  side" a.l=\n"#;
-const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
+pub const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
 
 /// systemd-boot, QEMU itself, GRUB for BIOS, GRUB on a CD with both firmwares, and a network boot.
 pub fn every_loader(world: &World) -> Outcome {

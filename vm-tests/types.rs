@@ -1,6 +1,6 @@
 //! `ister test` and `ister publish`: a type is tested, and only tested files can be published.
 
-use super::command_line::HOSTILE;
+use super::command_line::{CONSOLE, HOSTILE};
 use super::{Outcome, World, expect, ister, run};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
@@ -71,10 +71,8 @@ fn prove(world: &World, name: &str, file: &str, reinstall: bool) -> Result<std::
     // Special characters on the command line reach the new kernel too.
     let template =
         std::fs::read_to_string(format!("vm-tests/{name}/template.json")).map_err(|e| e.to_string())?;
-    let hostile = Value::from(HOSTILE).to_string();
-    let with_hostile = format!("\"cmdline\": \"{} ", hostile.trim_matches('"'));
-    let changed = template.replacen("\"cmdline\": \"", &with_hostile, 1);
-    expect(changed != template, "the template has no `cmdline`")?;
+    let line = Value::from(format!("{CONSOLE}{HOSTILE}"));
+    let changed = template.replacen('{', &format!("{{\n    \"cmdline\": {line},"), 1);
     std::fs::write(kind.join("template.json"), changed).map_err(|e| e.to_string())?;
     let definition = json!({
         "formats": ["qcow2"],

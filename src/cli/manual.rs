@@ -1,4 +1,4 @@
-//! `ister completions` and `ister man`, generated from the definition of the command line.
+//! `ister man`, generated from the definition of the command line.
 
 mod page;
 
@@ -10,23 +10,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-
-/// Print a completion script for a shell
-///
-/// Example: ister completions bash > /etc/bash_completion.d/ister
-#[derive(Args, Debug)]
-pub(super) struct CompletionsArgs {
-    /// Shell to generate completions for
-    #[arg(value_enum, value_name = "SHELL")]
-    shell: clap_complete::Shell,
-}
-
-pub(super) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
-    let mut out = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "ister", &mut out);
-    print(&String::from_utf8(out).context("the completion script is not UTF-8")?);
-    Ok(Outcome::Fine)
-}
 
 /// Show a manual page, or write all manual pages to a directory
 ///

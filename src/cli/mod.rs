@@ -13,6 +13,7 @@ mod changed;
 mod changes;
 #[cfg(feature = "full")]
 mod compatibility;
+mod completions;
 mod console;
 #[cfg(feature = "full")]
 mod diff;

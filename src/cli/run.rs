@@ -3,7 +3,7 @@
 use super::console::{Console, Verbosity};
 #[cfg(feature = "full")]
 use super::{boot, build, cache, diff, doctor, publish, report, swupd, test, verify};
-use super::{bundles, explain, fmt, lint, lsp, manual, new, plan, rules, schema};
+use super::{bundles, completions, explain, fmt, lint, lsp, manual, new, plan, rules, schema};
 use crate::host::{Blame, Failure, install_handlers, plain};
 use crate::template::nearest;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -62,7 +62,7 @@ enum Command {
     #[cfg(feature = "full")]
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
-    Completions(manual::CompletionsArgs),
+    Completions(completions::CompletionsArgs),
     Man(manual::ManArgs),
     #[cfg(feature = "full")]
     #[command(hide = true)]
@@ -227,7 +227,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "full")]
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Completions(args) => manual::completions(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Man(args) => manual::man(&args),
         #[cfg(feature = "full")]
         Command::NamespaceWorker => unreachable!("handled above"),
