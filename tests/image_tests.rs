@@ -435,6 +435,18 @@ fn links_are_not_followed_and_invalid_parts_are_skipped() {
     std::fs::remove_file(boot.join("serial.log")).unwrap();
     assert!(Command::new("mkfifo").arg(boot.join("serial.log")).status().unwrap().success());
     assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    // The layout, the packages and the SBOM are linked.
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/vm-tests/kvm/template.json");
+    let plan = ister(&["plan", template, "--format", "json"]).output().unwrap().stdout;
+    std::fs::write(at("out/a/kvm/kvm.img.plan.json"), plan).unwrap();
+    std::fs::write(at("out/a/kvm/kvm.img.packages"), "dash 1\n").unwrap();
+    std::os::unix::fs::symlink(at("secret"), at("out/a/kvm/kvm.img.spdx.json")).unwrap();
+    assert_eq!(report().status.code(), Some(0), "{}", text(&report().stderr));
+    assert!(std::fs::read_to_string(at("site/kvm/plan.svg")).unwrap().contains("</svg>"));
+    assert_eq!(std::fs::read_to_string(at("site/kvm/packages.txt")).unwrap(), "dash 1\n");
+    assert!(!at("site/kvm/spdx.json").exists());
+    let front = std::fs::read_to_string(at("site/index.html")).unwrap();
+    assert!(front.contains("kvm/plan.svg") && front.contains("kvm/packages.txt") && !front.contains("spdx"));
     // A symbolic link to the site is preserved.
     std::fs::rename(at("site"), at("real")).unwrap();
     std::os::unix::fs::symlink("real", at("site")).unwrap();

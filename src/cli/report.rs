@@ -10,7 +10,8 @@ use crate::boot::console_lines;
 use crate::host::{Context, Failure, Progress};
 use crate::imagetest::history::{History, Past};
 use crate::imagetest::{BootRecord, Merged, Results, TestRun, boot_paths_picture, merge};
-use crate::report::{BootFiles, Page, Site, image_tests_junit, pages};
+use crate::plan::Plan;
+use crate::report::{BootFiles, ContentsFiles, Page, Site, image_tests_junit, pages, plan_svg};
 use clap::Args;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -250,7 +251,7 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
     std::fs::create_dir_all(parent).context(context)?;
     let fresh = tempfile::Builder::new().prefix(".ister-report-").tempdir_in(parent).context(context)?;
     crate::host::remove_on_interrupt(fresh.path());
-    let mut files = BTreeMap::new();
+    let (mut files, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for record in &run.results.types {
         let place = &places[run.from[&record.kind]];
         for boot in record.steps.iter().filter_map(|step| step.boot.as_ref()) {
@@ -258,8 +259,9 @@ fn write_site(directory: &Path, run: &Merged, places: &[PathBuf], past: &Past) -
             std::fs::create_dir_all(&to).context(context)?;
             files.insert(boot.report.clone(), copy_report(place, boot, &to)?);
         }
+        contents.insert(record.kind.clone(), copy_contents(place, &record.kind, fresh.path())?);
     }
-    let site = Site { run, past, files: &files };
+    let site = Site { run, past, files: &files, contents: &contents };
     for Page { path, text } in pages(&site) {
         std::fs::write(fresh.path().join(path), text).context(context)?;
     }
@@ -302,6 +304,40 @@ fn copy_report(place: &Path, boot: &BootRecord, to: &Path) -> Result<BootFiles, 
         file.read_to_end(&mut log).context(context)?;
     }
     Ok(BootFiles { serial: console_lines(&log), left_out, has_screen, has_boot_paths })
+}
+
+/// Copies what the build of a type wrote about its contents, as far as it still exists.
+fn copy_contents(place: &Path, kind: &str, site: &Path) -> Result<ContentsFiles, Failure> {
+    let from = place.join(kind);
+    let to = site.join(kind);
+    let read = |suffix: &str| -> Result<Option<Vec<u8>>, Failure> {
+        let context = || format!("could not copy `*{suffix}` from `{}`", from.display());
+        let Ok(entries) = std::fs::read_dir(&from) else { return Ok(None) };
+        let mut names: Vec<PathBuf> = entries.flatten().map(|entry| entry.file_name().into()).collect();
+        names.retain(|name| name.to_str().is_some_and(|name| name.ends_with(suffix)));
+        names.sort();
+        let Some(name) = names.first() else { return Ok(None) };
+        let Some(file) = open_plain(place, &Path::new(kind).join(name)).context(context)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_LOG_SIZE).read_to_end(&mut bytes).context(context)?;
+        Ok(Some(bytes))
+    };
+    let write = |name: &str, bytes: Option<Vec<u8>>| -> Result<bool, Failure> {
+        let context = || format!("could not write `{}`", to.join(name).display());
+        let Some(bytes) = bytes else { return Ok(false) };
+        std::fs::create_dir_all(&to).context(context)?;
+        std::fs::write(to.join(name), bytes).context(context)?;
+        Ok(true)
+    };
+    // A plan of another version is not drawn.
+    let plan = read(".plan.json")?.and_then(|bytes| serde_json::from_slice::<Plan>(&bytes).ok());
+    Ok(ContentsFiles {
+        has_plan: write(ContentsFiles::PLAN, plan.map(|plan| plan_svg(&plan).into_bytes()))?,
+        has_packages: write(ContentsFiles::PACKAGES, read(".packages")?)?,
+        has_sbom: write(ContentsFiles::SBOM, read(".spdx.json")?)?,
+    })
 }
 
 /// The maximum size of a copied serial log.

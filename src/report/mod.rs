@@ -49,7 +49,7 @@ pub use receipt::{RECEIPT_VERSION, Receipt, receipt_human};
 #[cfg(feature = "full")]
 pub use sbom::{Contents, PackageLine, package_list, spdx};
 #[cfg(feature = "full")]
-pub use site::{BootFiles, Page, Site, pages};
+pub use site::{BootFiles, ContentsFiles, Page, Site, pages};
 pub use source_root::SourceRoot;
 pub use svg::plan_svg;
 pub use table::Table;

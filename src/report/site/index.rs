@@ -1,7 +1,7 @@
 //! The overview: problems, a matrix of types, formats and firmware, changes, and trends.
 
 use super::chart::{self, Point};
-use super::{Site, boots, document, words};
+use super::{ContentsFiles, Site, boots, document, words};
 use crate::imagetest::history::{Green, PastStep, flaky};
 use crate::imagetest::{Record, StepKind, StepOutcome, StepRecord};
 use maud::{Markup, html};
@@ -112,14 +112,14 @@ fn matrix(site: &Site) -> Markup {
                     }
                 }
                 @for record in &site.run.results.types {
-                    tbody { (of_type(record, &starts)) }
+                    tbody { (of_type(site, record, &starts)) }
                 }
             }
         }
     }
 }
 
-fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
+fn of_type(site: &Site, record: &Record, starts: &BTreeSet<String>) -> Markup {
     let formats: BTreeSet<&str> = record.files.iter().map(|file| file.format.as_str()).collect();
     // A type that was not built has no formats, but still gets a row.
     let formats: Vec<&str> = if formats.is_empty() { vec![""] } else { formats.into_iter().collect() };
@@ -127,7 +127,7 @@ fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
         @for (index, format) in formats.iter().enumerate() {
             tr {
                 @if index == 0 {
-                    th scope="rowgroup" rowspan=(formats.len()) { (record.kind) }
+                    th scope="rowgroup" rowspan=(formats.len()) { (record.kind) (contents(site, record)) }
                     td data-label="built" rowspan=(formats.len()) {
                         @for step in record.steps.iter().filter(|step| step.kind == StepKind::Build) {
                             (words::badge(step.outcome)) " " (words::seconds(step.seconds))
@@ -153,6 +153,21 @@ fn of_type(record: &Record, starts: &BTreeSet<String>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Links to the layout, the packages and the SBOM of a type.
+fn contents(site: &Site, record: &Record) -> Markup {
+    let files = site.contents.get(&record.kind).copied().unwrap_or_default();
+    let links = [
+        (files.has_plan, ContentsFiles::PLAN, "layout"),
+        (files.has_packages, ContentsFiles::PACKAGES, "packages"),
+        (files.has_sbom, ContentsFiles::SBOM, "SBOM"),
+    ];
+    html! {
+        @for (_, file, name) in links.into_iter().filter(|(exists, ..)| *exists) {
+            " " a class="contents" href={ (record.kind) "/" (file) } { (name) }
         }
     }
 }

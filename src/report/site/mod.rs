@@ -17,6 +17,25 @@ pub struct Site<'a> {
     pub past: &'a Past,
     /// The files of each boot, by its report directory.
     pub files: &'a BTreeMap<String, BootFiles>,
+    /// What is known about the contents of each image type, by its name.
+    pub contents: &'a BTreeMap<String, ContentsFiles>,
+}
+
+/// Which files about the contents of an image type are in the type's directory of the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentsFiles {
+    /// Picture of the partition layout, [`ContentsFiles::PLAN`].
+    pub has_plan: bool,
+    /// Packages with their versions, [`ContentsFiles::PACKAGES`].
+    pub has_packages: bool,
+    /// Software bill of materials (SPDX 2.3 JSON), [`ContentsFiles::SBOM`].
+    pub has_sbom: bool,
+}
+
+impl ContentsFiles {
+    pub const PLAN: &str = "plan.svg";
+    pub const PACKAGES: &str = "packages.txt";
+    pub const SBOM: &str = "spdx.json";
 }
 
 /// The files in the report directory of a boot.

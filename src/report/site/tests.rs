@@ -116,7 +116,9 @@ pub(super) fn sample() -> (Merged, Past, BTreeMap<String, BootFiles>) {
 
 fn made() -> BTreeMap<String, String> {
     let (run, past, files) = sample();
-    let site = Site { run: &run, past: &past, files: &files };
+    let kvm = ContentsFiles { has_plan: true, has_packages: false, has_sbom: true };
+    let contents = BTreeMap::from([("kvm".to_owned(), kvm)]);
+    let site = Site { run: &run, past: &past, files: &files, contents: &contents };
     pages(&site).into_iter().map(|page| (page.path, page.text)).collect()
 }
 
@@ -140,7 +142,10 @@ fn overview_has_problems_missing_results_and_changes() {
         assert!(front.contains(text), "`{text}` is missing in:\n{front}");
     }
     // One row per format, with the type only once.
-    assert!(front.contains("<th scope=\"rowgroup\" rowspan=\"2\">kvm</th>"), "{front}");
+    assert!(front.contains("<th scope=\"rowgroup\" rowspan=\"2\">kvm "), "{front}");
+    for (file, is_linked) in [("plan.svg", true), ("packages.txt", false), ("spdx.json", true)] {
+        assert_eq!(front.contains(&format!("href=\"kvm/{file}\"")), is_linked, "{file}: {front}");
+    }
     assert!(front.find("<td class=\"format\">qcow2</td>") < front.find("<td class=\"format\">raw</td>"));
 }
 
