@@ -22,6 +22,7 @@ use crate::plan::{Firmware, Loader};
 use crate::template::Secret;
 use files::Parts;
 use look::Look;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ pub(super) fn attempt(
         Some(_) => Some(free_port().context(|| "could not find a free TCP port for ssh".to_owned())?),
         None => None,
     };
+    let mut ports = BTreeMap::new();
+    for guest in options.checks.ports() {
+        ports.insert(guest, free_port().context(|| "could not find a free TCP port for HTTP".to_owned())?);
+    }
     let parts = Parts::of(options, attached)?;
     let files = parts.files();
     let secrets = secrets(options);
@@ -45,7 +50,7 @@ pub(super) fn attempt(
         }
         None => None,
     };
-    let machine = parts.machine(options, ssh_port, &files)?;
+    let machine = parts.machine(options, ssh_port, &ports, &files)?;
     let mut bench = Bench { options, machine, log, progress };
 
     let mut run = bench.run(None)?;
@@ -53,10 +58,12 @@ pub(super) fn attempt(
     let menu = options.update.and_then(|_| loader_with_menu(options));
     let upgrade = if options.update.is_some() { update::upgrade(menu.is_some()) } else { Vec::new() };
     let grown = options.grow.iter().map(|_| health::GROWN.to_owned());
-    let commands: Vec<String> =
-        grown.chain(options.commands.iter().cloned()).chain(upgrade.clone()).collect();
+    let checks = options.checks.commands(options.ssh.is_some());
+    let own = options.commands.iter().cloned();
+    let commands: Vec<String> = grown.chain(own).chain(checks).chain(upgrade.clone()).collect();
     let mut look = bench.look(&mut run, &commands);
     look.at_size(options);
+    look.at_checks(options, &ports, &mut run.guest, progress);
     bench.screenshot(&mut run.guest);
     let stages = run.monitor.stages(elapsed);
     let dwelled = run.monitor.prompted().map_or(Duration::ZERO, |prompted| elapsed.saturating_sub(prompted));
@@ -111,6 +118,7 @@ pub(super) fn attempt(
         notes: notes(options, &monitor),
         kernel: monitor.facts().clone(),
         answers: answers.collect(),
+        checks: look.checks,
         again,
         update: updated,
     })

@@ -7,6 +7,7 @@ use crate::plan::layout::SectorSize;
 use base64::Engine;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -121,6 +122,8 @@ pub(super) struct Machine<'a> {
     pub network: Network,
     /// A port on this host's loopback interface that is forwarded to the guest's ssh server.
     pub ssh_port: Option<u16>,
+    /// Further ports of this host's loopback interface, by the guest's ports that they are forwarded to.
+    pub ports: &'a BTreeMap<u16, u16>,
     /// A raw image that the guest may write to.
     pub second_disk: Option<&'a Path>,
     /// A raw image with the instance's settings, read-only.
@@ -240,6 +243,9 @@ impl Machine<'_> {
         if let Some(port) = self.ssh_port {
             netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
         }
+        for (guest, port) in self.ports {
+            netdev.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-:{guest}"));
+        }
         netdev
     }
 }
@@ -284,6 +290,7 @@ mod tests {
             cmpxchg16b: true,
             network: Network::Isolated,
             ssh_port: None,
+            ports: &BTreeMap::new(),
             second_disk: None,
             seed: None,
             update: None,

@@ -7,6 +7,7 @@
 mod accel;
 mod attach;
 mod attempt;
+mod checks;
 mod direct;
 mod firmware;
 mod guest;
@@ -31,6 +32,7 @@ mod update;
 mod verdict;
 
 pub use accel::{Accelerator, Choice, choose};
+pub use checks::{CheckOutcome, CheckResult, Checks};
 pub use direct::OwnKernel;
 pub use firmware::{FirmwareFile, Guess, emulator_version, firmware_file, guess_firmware};
 pub use health::{AllowedNote, is_health_check};

@@ -3,6 +3,7 @@
 use super::accel::{Accelerator, Choice};
 use super::attach::{Attached, attach};
 use super::attempt::attempt;
+use super::checks::Checks;
 use super::health::AllowedNote;
 use super::machine::{DirectKernel, Hardware, Network};
 use super::monitor::{Goal, Limits, Probe};
@@ -55,6 +56,8 @@ pub struct BootOptions<'a> {
     pub allowed: &'a [AllowedNote],
     /// After the prompt, power off and boot again.
     pub again: bool,
+    /// Checks in the guest.
+    pub checks: &'a Checks,
     /// A directory of newer packages to install. Then the new kernel is booted and the old one removed.
     pub update: Option<&'a Path>,
     /// By how much the disk is larger than the image. The root filesystem has to fill it.

@@ -20,8 +20,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Timeout of one connection including the login. Each step takes seconds under TCG.
 const CONNECTION: Duration = Duration::from_secs(60);
 
-/// The output of these commands is short.
-const MOST_SAID: usize = 1 << 20;
+/// Longest output of a command. Checks transfer up to 1 MiB for each value.
+const MOST_SAID: usize = 32 << 20;
 
 /// A free port of this host for QEMU to forward.
 pub(super) fn free_port() -> std::io::Result<u16> {

@@ -38,7 +38,7 @@ fn members(class: Class) -> &'static [&'static str] {
         Class::WrongNetwork => &["Static_IP", "Hostname", "Bundles", "PostNonChroot", "PostChroot"],
         Class::UpdateFailed => &["Bundles", "PartitionLayout", "PostNonChroot", "PostChroot"],
         Class::NotGrown => &["PartitionLayout", "Bundles"],
-        Class::Degraded | Class::NoPowerOff | Class::PoweredOff | Class::TooSlow => {
+        Class::CheckFailed | Class::Degraded | Class::NoPowerOff | Class::PoweredOff | Class::TooSlow => {
             &["Bundles", "PostNonChroot", "PostChroot"]
         }
     }

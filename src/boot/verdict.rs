@@ -3,6 +3,7 @@
 mod class;
 
 use super::accel::Accelerator;
+use super::checks::CheckResult;
 use super::machine::Hardware;
 use super::session::Answer;
 use super::update::Update;
@@ -234,6 +235,9 @@ pub struct Attempt {
     /// Commands in the guest with their output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
+    /// The results of checks in the guest, if requested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckResult>,
     /// The second boot of the same disk, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,

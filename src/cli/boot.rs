@@ -296,6 +296,7 @@ pub(super) fn boot_image(
         credentials: guest.credentials,
         direct,
         again: guest.again,
+        checks: &guest.checks,
         update: guest.update.as_deref(),
         grow: guest.grow,
         host: guest.host.as_deref(),

@@ -1,7 +1,7 @@
 //! `type.json`.
 
 use super::record::is_plain;
-use crate::boot::{AllowedNote, Hardware, NoteKind};
+use crate::boot::{AllowedNote, Checks, Hardware, NoteKind};
 use crate::host::{Context, Failure};
 use crate::plan::Firmware;
 use crate::template::{Bytes, Size};
@@ -55,12 +55,27 @@ pub(crate) struct BootCase {
     /// By how much the disk is larger than the image, such as "+4G". The root filesystem has to fill it.
     #[serde(default, deserialize_with = "size")]
     pub grow: Option<Bytes>,
+    /// Checks in the guest, in the format of goss: a file in the directory of the type, or the checks themselves. They
+    /// need `ssh` or `console`.
+    pub checks: Option<GuestChecks>,
+    /// Scripts in the directory of the type that are run in the guest. They need `ssh` or `console`.
+    #[serde(default)]
+    pub tests: Vec<String>,
     /// Start the kernel of the boot loader entry without firmware and boot loader.
     #[serde(default)]
     pub direct: bool,
     /// Health notes that are not failures.
     #[serde(default)]
     pub allow: Vec<Allowance>,
+}
+
+/// Checks in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum GuestChecks {
+    /// The name of a YAML or JSON file.
+    File(String),
+    Inline(serde_json::Map<String, serde_json::Value>),
 }
 
 /// A known health note: its reason, and the last day on which it is allowed.
@@ -117,6 +132,15 @@ fn check(definition: &Definition) -> Result<(), String> {
     for case in &definition.boots {
         if (case.update || case.grow.is_some()) && !case.ssh && !case.console {
             return Err(format!("`update` and `grow` of `{}` need `ssh` or `console`", case.file));
+        }
+    }
+    for case in &definition.boots {
+        if (case.checks.is_some() || !case.tests.is_empty()) && !case.ssh && !case.console {
+            return Err(format!("`checks` and `tests` of `{}` need `ssh` or `console`", case.file));
+        }
+        if let Some(GuestChecks::Inline(checks)) = &case.checks {
+            let text = serde_json::Value::Object(checks.clone()).to_string();
+            Checks::default().add(&text).map_err(|why| format!("`checks` of `{}`: {why}", case.file))?;
         }
     }
     for allowance in definition.boots.iter().flat_map(|case| &case.allow) {

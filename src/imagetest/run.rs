@@ -112,6 +112,9 @@ fn provide(need: &Need) -> Result<(), Failure> {
         Need::Updates { path, packages, content, reinstall } => {
             fetch_newer_packages(content, packages, *reinstall, path)
         }
+        Need::Checks { path, text } => {
+            std::fs::write(path, text).context(|| format!("could not write `{}`", path.display()))
+        }
         Need::Disk { path, size } => File::create(path)
             .and_then(|file| file.set_len(size.0))
             .context(|| format!("could not create the empty disk `{}`", path.display())),
@@ -202,6 +205,7 @@ fn run_step(
         advice: verdict.advice,
         look_at: verdict.look_at,
         start: verdict.start,
+        checks: verdict.last.checks,
         report: format!("{kind}/{report}"),
     });
     record.seconds = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;

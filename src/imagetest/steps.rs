@@ -1,6 +1,6 @@
 //! Converts an image type to commands. Pure.
 
-use super::definition::{BootCase, ImageType};
+use super::definition::{BootCase, GuestChecks, ImageType};
 use crate::boot::{DiskBus, NetworkCard};
 use crate::plan::{Content, Firmware, Plan};
 use crate::template::Bytes;
@@ -49,6 +49,8 @@ pub(super) enum Need {
     Visitor { path: PathBuf },
     /// Newer packages than those in the image.
     Updates { path: PathBuf, packages: PathBuf, content: Box<Content>, reinstall: bool },
+    /// Checks that are part of type.json.
+    Checks { path: PathBuf, text: String },
     /// An empty disk.
     Disk { path: PathBuf, size: Bytes },
 }
@@ -220,6 +222,25 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, 
         for allowance in &case.allow {
             args.extend(["--allow".to_owned(), allowance.argument()]);
         }
+    }
+    let of_type = kind.template.parent().unwrap_or(Path::new(""));
+    match &case.checks {
+        Some(GuestChecks::File(name)) => {
+            args.extend(["--checks".to_owned(), of_type.join(name).display().to_string()]);
+        }
+        Some(GuestChecks::Inline(checks)) => {
+            let path = place.directory.join(format!("checks-{index}.json"));
+            args.extend(["--checks".to_owned(), path.display().to_string()]);
+            let text = serde_json::Value::Object(checks.clone()).to_string();
+            needs.push(Need::Checks { path, text });
+        }
+        None => {}
+    }
+    for name in &case.tests {
+        args.extend(["--test".to_owned(), of_type.join(name).display().to_string()]);
+    }
+    if case.checks.is_some() || !case.tests.is_empty() {
+        facts.push("checks".to_owned());
     }
     if let Some(more) = case.grow {
         facts.push(format!("{more} larger"));

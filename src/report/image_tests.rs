@@ -1,6 +1,7 @@
 //! Image test results as JUnit XML.
 
 use super::findings::junit::{render, visible};
+use crate::boot::CheckOutcome;
 use crate::imagetest::{Record, StepOutcome, StepRecord};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun, TestSuite};
 use std::time::Duration;
@@ -11,6 +12,7 @@ pub(crate) fn image_tests_junit(records: &[Record], missing: &[impl AsRef<str>])
         let mut suite = TestSuite::new(record.kind.as_str());
         suite.set_time(record.steps.iter().map(|step| duration(step.seconds)).sum());
         suite.add_test_cases(record.steps.iter().map(|step| case(&record.kind, step)));
+        suite.add_test_cases(record.steps.iter().flat_map(|step| check_cases(&record.kind, step)));
         suite
     });
     let missing = missing.iter().map(AsRef::as_ref).map(|name| {
@@ -52,6 +54,24 @@ fn case(kind: &str, step: &StepRecord) -> TestCase {
         case.set_system_out(visible(&format!("flaky: passed after {}", step.earlier.join(", "))));
     }
     case
+}
+
+/// The checks in the guest of a boot.
+fn check_cases<'r>(kind: &'r str, step: &'r StepRecord) -> impl Iterator<Item = TestCase> + 'r {
+    let checks = step.boot.iter().flat_map(|boot| &boot.checks);
+    checks.map(move |result| {
+        let mut status = match result.outcome {
+            CheckOutcome::Passed => TestCaseStatus::success(),
+            CheckOutcome::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+            CheckOutcome::Skipped => TestCaseStatus::skipped(),
+        };
+        if let Some(first) = result.problems.first() {
+            status.set_message(visible(first)).set_description(visible(&result.problems.join("\n")));
+        }
+        let mut case = TestCase::new(format!("{}: {}", step.name, result.check), status);
+        case.set_classname(kind).set_time(Duration::ZERO);
+        case
+    })
 }
 
 fn duration(seconds: f64) -> Duration {

@@ -1,7 +1,7 @@
 //! Renders a verdict as text.
 
 use super::Table;
-use crate::boot::{Answer, Class, Outcome, Probed, Start, Verdict, Witnessed, is_health_check};
+use crate::boot::{Answer, CheckOutcome, Class, Outcome, Probed, Start, Verdict, Witnessed, is_health_check};
 use crate::host::visible;
 
 /// A remark if the prompt did not appear on the serial console.
@@ -149,6 +149,17 @@ fn afterwards(verdict: &Verdict) -> String {
                 ""
             }
         ));
+    }
+    for result in &last.checks {
+        let mark = match result.outcome {
+            CheckOutcome::Passed => "passed",
+            CheckOutcome::Failed => "FAILED",
+            CheckOutcome::Skipped => "skipped",
+        };
+        out.push_str(&format!("{mark:8} {}\n", visible(&result.check)));
+        for problem in &result.problems {
+            out.push_str(&format!("         {}\n", visible(problem)));
+        }
     }
     // The output of successful checks is in verdict.json.
     let is_shown =

@@ -9,6 +9,7 @@ use super::super::update::Archive;
 use crate::host::{Context, Failure, Invocation, Jail, inherited_name, run_jailed, scratch_directory};
 use crate::plan::Firmware;
 use crate::template::{Bytes, Secret};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,6 +65,7 @@ impl<'a> Parts<'a> {
         &'p self,
         options: &BootOptions,
         ssh_port: Option<u16>,
+        ports: &'p BTreeMap<u16, u16>,
         files: &'p [&'p File],
     ) -> Result<Machine<'p>, Failure> {
         let variables = self.written.variables.1.as_str();
@@ -77,6 +79,7 @@ impl<'a> Parts<'a> {
             cmpxchg16b: accelerator != Accelerator::Tcg || has_good_cmpxchg16b()?,
             network: options.network,
             ssh_port,
+            ports,
             second_disk: self.opened.second_disk.as_ref().map(|(_, path)| path.as_path()),
             seed: self.opened.seed.as_ref().map(|(_, path)| path.as_path()),
             update: self.archive.as_ref().map(|(_, name)| name.as_str()),

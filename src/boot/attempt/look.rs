@@ -1,5 +1,6 @@
 //! Checks in a guest that has reached its login prompt.
 
+use super::super::checks::{CheckOutcome, CheckResult, Judged};
 use super::super::guest::Guest;
 use super::super::monitor::BootMonitor;
 use super::super::run::BootOptions;
@@ -8,6 +9,7 @@ use super::super::ssh::{Ssh, run_over_ssh};
 use super::super::verdict::Class;
 use super::super::{health, mounts};
 use crate::host::Progress;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The results of these checks.
@@ -16,11 +18,12 @@ pub(super) struct Look {
     /// The lines that prove a problem.
     pub(super) wrong: Vec<String>,
     pub(super) answers: Vec<Answer>,
+    pub(super) checks: Vec<CheckResult>,
 }
 
 impl Look {
     pub(super) fn of(class: Class) -> Look {
-        Look { class, wrong: Vec::new(), answers: Vec::new() }
+        Look { class, wrong: Vec::new(), answers: Vec::new(), checks: Vec::new() }
     }
 
     /// Runs all requested checks. Each command is run only once.
@@ -61,6 +64,50 @@ impl Look {
         if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, options.plan, more)) {
             (self.class, self.wrong) = found;
         }
+    }
+
+    /// Evaluates the checks, and removes their commands from the answers.
+    pub(super) fn at_checks(
+        &mut self,
+        options: &BootOptions,
+        ports: &BTreeMap<u16, u16>,
+        guest: &mut Guest,
+        progress: &dyn Progress,
+    ) {
+        if options.checks.is_empty() {
+            return;
+        }
+        let commands = options.checks.commands(options.ssh.is_some());
+        let (asked, others) = std::mem::take(&mut self.answers)
+            .into_iter()
+            .partition::<Vec<_>, _>(|answer| commands.contains(&answer.command));
+        self.answers = others;
+        if self.class != Class::LoginPrompt {
+            return;
+        }
+        let requests: Vec<_> = options.checks.http().map(|(index, _, request)| (index, request)).collect();
+        if !requests.is_empty() {
+            progress.begin("sending HTTP requests to the guest");
+        }
+        let send =
+            || requests.iter().map(|(index, request)| (*index, request.send(ports))).collect::<Vec<_>>();
+        let responses = meanwhile(guest, send);
+        let Judged { results, archives } = options.checks.judge(&asked, &responses);
+        for (name, archive) in archives {
+            let Some(directory) = options.report else { continue };
+            if let Err(error) = std::fs::write(directory.join(&name), archive) {
+                progress.warn(format!("could not write `{}`: {error}", directory.join(&name).display()));
+            }
+        }
+        let failed = |result: &&CheckResult| result.outcome == CheckOutcome::Failed;
+        let wrong = results.iter().filter(failed).flat_map(|result| {
+            result.problems.iter().map(move |problem| format!("{}: {problem}", result.check))
+        });
+        self.wrong = wrong.collect();
+        if results.iter().any(|result| failed(&result)) {
+            self.class = Class::CheckFailed;
+        }
+        self.checks = results;
     }
 
     pub(super) fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {
@@ -165,17 +212,7 @@ impl Look {
         let health = health::COMMANDS.iter().filter(|_| options.healthy).map(|text| (*text).to_owned());
         let root = health::ROOT.iter().filter(|_| monitor.doubts_root()).map(|text| (*text).to_owned());
         let commands: Vec<String> = health.chain(commands.iter().cloned()).chain(root).collect();
-        // The output of the console is read and logged meanwhile.
-        let said = std::thread::scope(|scope| {
-            let running = scope.spawn(|| run_over_ssh(ssh, port, &commands));
-            while !running.is_finished() {
-                // This returns immediately if QEMU has exited.
-                if guest.bytes(Duration::from_millis(200)).is_none() {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            }
-            running.join().expect("the ssh thread does not panic")
-        });
+        let said = meanwhile(guest, || run_over_ssh(ssh, port, &commands));
         match said {
             Ok(said) => {
                 if options.healthy
@@ -196,4 +233,18 @@ impl Look {
         }
         self.excuse(guest, stalls);
     }
+}
+
+/// Does something with the guest while the output of its console is read and logged.
+fn meanwhile<T: Send>(guest: &mut Guest, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(work);
+        while !running.is_finished() {
+            // This returns immediately if QEMU has exited.
+            if guest.bytes(Duration::from_millis(200)).is_none() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        running.join().expect("the thread does not panic")
+    })
 }

@@ -61,6 +61,8 @@ pub enum Class {
     WrongHost,
     /// Units failed, or a health note is not allowed.
     Degraded,
+    /// A check or a test script in the guest failed.
+    CheckFailed,
     /// The mounts in the guest differ from the plan.
     WrongMounts,
     /// The host name, addresses, routes or name servers in the guest differ from the plan.
@@ -190,6 +192,7 @@ impl Class {
                 "the system is degraded: check the lines above, `Bundles`, and the units that hooks \
                 enable"
             }
+            Class::CheckFailed => "a check in the guest failed: see the differences above",
             Class::WrongMounts => {
                 "the mounts differ from the plan: check PartitionMountPoints, mount units, and what hooks change in \
                  /etc/fstab"
@@ -260,6 +263,7 @@ impl fmt::Display for Class {
             Class::SshFailed => "ssh-failed",
             Class::WrongHost => "wrong-host",
             Class::Degraded => "degraded",
+            Class::CheckFailed => "check-failed",
             Class::WrongMounts => "wrong-mounts",
             Class::WrongNetwork => "wrong-network",
             Class::ResetLoop => "reset-loop",

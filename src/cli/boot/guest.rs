@@ -1,9 +1,9 @@
 //! Options for the guest: logins, commands, checks and additional devices.
 
 use super::super::verify::{read_secret, secret_source};
-use crate::boot::{AllowedNote, DirectKernel, Goal, Login, Network, Ssh};
+use crate::boot::{AllowedNote, Checks, DirectKernel, Goal, Login, Network, Ssh};
 use crate::host::run as run_program;
-use crate::host::{Context, Invocation};
+use crate::host::{Context, Failure, Invocation};
 use crate::template::{Bytes, Secret, SecretSource, Size};
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -32,6 +32,18 @@ pub(crate) struct GuestArgs {
     /// Run a command after the login and show its output
     #[arg(long, value_name = "COMMAND")]
     pub(crate) run: Vec<String>,
+
+    /// Check files, packages, services, ports, users and more in the guest, as
+    /// described in a YAML or JSON file in the format of goss. Needs --login or
+    /// --ssh
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checks: Vec<PathBuf>,
+
+    /// Run this script in the guest: exit status 0 is a pass, 77 a skip. Files
+    /// that it writes to $ISTER_RESULTS are saved in the report. Needs --login or
+    /// --ssh
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Vec<PathBuf>,
 
     /// Expected end of the boot: the login prompt, or power-off by the guest, as
     /// installers do
@@ -142,6 +154,25 @@ pub(crate) fn login(text: &str) -> Result<(String, Option<SecretSource>), String
     Ok((user.to_owned(), source))
 }
 
+/// The checks of the files, and the scripts.
+fn read_checks(files: &[PathBuf], scripts: &[PathBuf]) -> anyhow::Result<Checks> {
+    let mut checks = Checks::default();
+    for path in files {
+        let text = std::fs::read_to_string(path)
+            .context(|| format!("could not read the checks `{}`", path.display()))?;
+        let invalid = |why| Failure::new(format!("invalid checks in `{}`", path.display())).detail(why);
+        checks.add(&text).map_err(invalid)?;
+    }
+    for path in scripts {
+        let text =
+            std::fs::read(path).context(|| format!("could not read the test script `{}`", path.display()))?;
+        checks.add_script(&path.display().to_string(), text).map_err(|why| {
+            Failure::new(format!("cannot run `{}` in the guest", path.display())).detail(why)
+        })?;
+    }
+    Ok(checks)
+}
+
 /// The resolved options, with the values of the secrets.
 #[derive(Default)]
 pub(crate) struct GuestOptions {
@@ -164,6 +195,7 @@ pub(crate) struct GuestOptions {
     pub host: Option<String>,
     pub healthy: bool,
     pub allowed: Vec<AllowedNote>,
+    pub checks: Checks,
 }
 
 impl GuestArgs {
@@ -180,6 +212,9 @@ impl GuestArgs {
         }
         if !self.run.is_empty() && self.login.is_none() && self.ssh.is_none() {
             bail!("--run needs a login: add --login USER or --ssh USER=FILE");
+        }
+        if !(self.checks.is_empty() && self.test.is_empty()) && self.login.is_none() && self.ssh.is_none() {
+            bail!("--checks and --test need a login: add --login root or --ssh root=FILE");
         }
         if self.healthy && self.login.is_none() && self.ssh.is_none() {
             bail!("--healthy needs a login: add --login USER or --ssh USER=FILE");
@@ -210,6 +245,7 @@ impl GuestArgs {
             host: self.host.clone(),
             healthy: self.healthy,
             allowed: self.allow.clone(),
+            checks: read_checks(&self.checks, &self.test)?,
             ..GuestOptions::default()
         };
         for (name, source) in &self.credential {

@@ -3,6 +3,7 @@
 
 use super::index::trend_of;
 use super::{BootFiles, Site, chart, document, words};
+use crate::boot::{CheckOutcome, CheckResult};
 use crate::imagetest::{BootRecord, Record, StepRecord};
 use maud::{Markup, html};
 
@@ -54,6 +55,7 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
                 }
             }
             (stages(site, record, step, boot))
+            (checks(boot))
             section {
                 h2 { "Machine" }
                 dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
@@ -99,6 +101,36 @@ fn stages(site: &Site, record: &Record, step: &StepRecord, boot: &BootRecord) ->
                 }
             }
             p { "Previous runs: " (trend_of(site, &record.kind, &step.name)) }
+        }
+    }
+}
+
+/// The results of checks in the guest.
+fn checks(boot: &BootRecord) -> Markup {
+    let outcome = |result: &CheckResult| match result.outcome {
+        CheckOutcome::Passed => ("passed", "✓"),
+        CheckOutcome::Failed => ("failed", "✗"),
+        CheckOutcome::Skipped => ("skipped", "–"),
+    };
+    html! {
+        @if !boot.checks.is_empty() {
+            section {
+                h2 { "Checks in the guest" }
+                div class="wide" {
+                    table {
+                        thead { tr { th scope="col" { "check" } th scope="col" { "result" } th scope="col" { "differences" } } }
+                        tbody {
+                            @for (result, (word, mark)) in boot.checks.iter().map(|result| (result, outcome(result))) {
+                                tr {
+                                    th scope="row" { (clean(&result.check)) }
+                                    td data-label="result" { span class={ "badge " (word) } { (mark) " " (word) } }
+                                    td data-label="differences" { @for problem in &result.problems { code { (clean(problem)) } br; } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

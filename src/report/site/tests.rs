@@ -1,5 +1,5 @@
 use super::*;
-use crate::boot::{Accelerator, Class, Hardware, Stage, StageTime, Start};
+use crate::boot::{Accelerator, CheckOutcome, CheckResult, Class, Hardware, Stage, StageTime, Start};
 use crate::imagetest::history::{Green, PastSize, PastStep};
 use crate::imagetest::{FileRecord, RESULTS_VERSION, Results, StepKind, StepOutcome, TestRun, merge};
 use crate::plan::Firmware;
@@ -33,6 +33,11 @@ fn boot(file: &str, class: Class) -> BootRecord {
         ],
         advice: Some("look at `cmdline`".to_owned()),
         look_at: Vec::new(),
+        checks: vec![CheckResult {
+            check: "port tcp:80".to_owned(),
+            outcome: CheckOutcome::Failed,
+            problems: vec!["listening: expected true, found false".to_owned()],
+        }],
         report: format!("kvm/report-{file}-0"),
     }
 }
@@ -157,6 +162,8 @@ fn boot_page_highlights_deciding_lines() {
         "<span id=\"line-2\" class=\"line\"><mark>Kernel panic &lt;now&gt; &amp; \u{fffd}</mark></span>",
         "href=\"#line-2\"",
         "src=\"screen.png\"",
+        "port tcp:80</th>",
+        "listening: expected true, found false",
         "href=\"../../style.css\"",
         "href=\"../../index.html\"",
     ] {
