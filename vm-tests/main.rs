@@ -9,6 +9,7 @@
 #![allow(clippy::print_stderr, reason = "skipped tests have to be visible")]
 
 mod broken;
+mod checks;
 mod command_line;
 mod dnf;
 mod foreign;
@@ -62,6 +63,7 @@ fn main() {
         long("kernel_update_on_a_full_esp_fails_and_the_old_kernel_boots", updates::full_esp),
         long("static_addresses_are_used_with_all_key_combinations", network::static_addresses),
         long("special_characters_in_command_lines_reach_the_kernel", command_line::every_loader),
+        long("each_check_fails_if_what_it_checks_is_broken", checks::web_server),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("verify_predicts_the_boot_of_mutants", mutants::verify_predicts_the_boot),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),

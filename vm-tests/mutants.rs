@@ -394,7 +394,7 @@ impl Matrix {
         self.booted[usize::from(!errors.is_empty())][usize::from(*healthy)] += 1;
         let line = format!("{mutant}: verify {errors:?}, boot {class}");
         eprintln!("{line}");
-        if errors.is_empty() == !healthy {
+        if errors.is_empty() != *healthy {
             self.wrong.push(line);
         }
     }

@@ -5,7 +5,7 @@ use super::files::replace_file;
 use super::input::count;
 use super::lint::unified_diff;
 use super::run::{Outcome, error_text};
-use super::sources::{Named, Sources};
+use super::sources::{Named, Sources, Wanted};
 use crate::template::{Encoding, format_json};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub(super) struct FmtArgs {
 
 pub(super) fn run(args: &FmtArgs) -> anyhow::Result<Outcome> {
     let console = Console::new(Verbosity::Normal);
-    let sources = Sources::find(&args.paths, Named::new(args.templates_only));
+    let sources = Sources::find(&args.paths, Named::new(args.templates_only), Wanted::Templates);
     let mut unreadable = !sources.faults.is_empty();
     for fault in &sources.faults {
         console.say(&format!("error: {fault}"));

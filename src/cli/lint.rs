@@ -5,7 +5,7 @@ use super::files::{definitions, directory_of, file_facts_in, replace_file};
 use super::findings::{FindingsFormat, LevelArgs, LintRules, formatted};
 use super::input::count;
 use super::run::{Outcome, error_text};
-use super::sources::{Named, Sources};
+use super::sources::{Named, Sources, Wanted};
 use crate::lint::{AppliedFix, Finding, Level, LintResult, fix, lint};
 use crate::report::{self, Checked, CheckedTemplates};
 use crate::template::{Encoding, Safety, SourceText};
@@ -71,7 +71,7 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<Outcome> {
     if (args.diff || args.statistics) && args.format != FindingsFormat::Human {
         bail!("{summarizes} replaces the findings, so it cannot be combined with --format");
     }
-    let sources = Sources::find(&args.paths, Named::new(args.templates_only));
+    let sources = Sources::find(&args.paths, Named::new(args.templates_only), Wanted::TemplatesAndTypes);
     let definitions = definitions(args.bundles.as_deref())?;
     let judge = |source: &SourceText| {
         let mut linted = lint(source, &definitions, |template| file_facts_in(template, directory_of(source)));
@@ -259,9 +259,14 @@ fn summary(files: &[Checked], fixes: &Fixes) -> String {
     let findings = || files.iter().flat_map(|file| &file.linted.findings);
     let of = |level: Level| findings().filter(|f| f.level == level).count();
     let mut text = fixes.made.concat();
+    let types = files.iter().filter(|file| file.linted.is_image_type).count();
+    let checked = match (files.len() - types, types) {
+        (templates, 0) => count(templates, "template"),
+        (0, types) => count(types, "image type"),
+        (templates, types) => format!("{} and {}", count(templates, "template"), count(types, "image type")),
+    };
     text += &format!(
-        "{} checked: {}, {}, {}\n",
-        count(files.len(), "template"),
+        "{checked} checked: {}, {}, {}\n",
         count(of(Level::Error), "error"),
         count(of(Level::Warning), "warning"),
         count(of(Level::Note), "note"),

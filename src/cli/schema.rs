@@ -2,12 +2,13 @@
 
 use super::console::print;
 use super::run::Outcome;
+use crate::lint::TYPE_SCHEMA_TEXT;
 use crate::plan::PLAN_SCHEMA_TEXT;
 use crate::report::template_reference;
 use crate::template::SCHEMA_TEXT;
 use clap::{Args, ValueEnum};
 
-/// Print a JSON Schema (2020-12): of templates, for editors, or of what a command prints with `--format json`
+/// Print a JSON Schema (2020-12): of templates and image types, for editors, or of what a command prints with `--format json`
 ///
 /// Example: ister schema > ister-template.schema.json
 #[derive(Args, Debug)]
@@ -35,6 +36,8 @@ enum Document {
     Template,
     /// Plans: `ister plan`, and `<image>.plan.json`
     Plan,
+    /// Definitions of image types: type.json
+    Type,
     /// `ister lint`
     Lint,
     /// `ister rules`
@@ -87,6 +90,7 @@ impl Document {
         match self {
             Document::Template => SCHEMA_TEXT,
             Document::Plan => PLAN_SCHEMA_TEXT,
+            Document::Type => TYPE_SCHEMA_TEXT,
             Document::Lint => schema!("lint"),
             Document::Rules => schema!("rules"),
             Document::Bundles => schema!("bundles"),
@@ -142,6 +146,14 @@ mod tests {
         crate::report::document(&schema)
     }
 
+    /// The schema of a file that people write.
+    fn input<T: JsonSchema>(title: &str) -> String {
+        let settings = SchemaSettings::draft2020_12();
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
+        schema.insert("title".into(), title.into());
+        crate::report::document(&schema)
+    }
+
     /// A plan is read again, by exactly its version: unknown fields are errors. In outputs, fields may be added.
     fn without_other_fields(schema: &str) -> String {
         fn close(value: &mut serde_json::Value) {
@@ -166,6 +178,7 @@ mod tests {
     fn schemas_describe_the_output_types() {
         let schemas = [
             (Document::Plan, without_other_fields(&generated::<crate::plan::Plan>("Plan of ister"))),
+            (Document::Type, input::<crate::imagetest::TypeDefinition>("Image type of ister test")),
             (Document::Lint, generated::<LintOutput>("Output of ister lint")),
             (Document::Rules, generated::<RulesOutput>("Output of ister rules")),
             (Document::Bundles, generated::<crate::cli::bundles::BundlesOutput>("Output of ister bundles")),

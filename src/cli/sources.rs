@@ -37,12 +37,12 @@ const SKIPPED_DIRECTORIES: &[&str] = &["node_modules", "target"];
 
 impl Sources {
     /// Finds the templates. `named` selects how files that are given explicitly are treated.
-    pub(super) fn find(paths: &[PathBuf], named: Named) -> Sources {
+    pub(super) fn find(paths: &[PathBuf], named: Named, wanted: Wanted) -> Sources {
         let mut sources = Sources { files: Vec::new(), faults: Vec::new(), without_templates: Vec::new() };
         let mut seen = BTreeSet::new();
         for path in paths {
             if path.is_dir() {
-                let found = sources.walk(path);
+                let found = sources.walk(path, wanted);
                 if found.is_empty() {
                     sources.without_templates.push(path.clone());
                 }
@@ -51,9 +51,7 @@ impl Sources {
                         sources.files.push(file);
                     }
                 }
-            } else if (named == Named::IsATemplate || looks_like_a_template(path))
-                && seen.insert(path.clone())
-            {
+            } else if (named == Named::IsATemplate || wanted.includes(path)) && seen.insert(path.clone()) {
                 sources.files.push(path.clone());
             }
         }
@@ -62,7 +60,7 @@ impl Sources {
 
     /// Every `*.json` file below a directory that looks like a template, sorted. Hidden directories and symbolic
     /// links to directories are skipped.
-    fn walk(&mut self, directory: &Path) -> Vec<PathBuf> {
+    fn walk(&mut self, directory: &Path, wanted: Wanted) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut todo = vec![directory.to_owned()];
         while let Some(directory) = todo.pop() {
@@ -90,7 +88,7 @@ impl Sources {
                     if !SKIPPED_DIRECTORIES.contains(&name.as_ref()) {
                         todo.push(entry.path());
                     }
-                } else if name.ends_with(".json") && is_file() && looks_like_a_template(&entry.path()) {
+                } else if name.ends_with(".json") && is_file() && wanted.includes(&entry.path()) {
                     found.push(entry.path());
                 }
             }
@@ -130,11 +128,27 @@ impl Sources {
     }
 }
 
-/// Whether a JSON file contains keys that only templates have. Unreadable files count as templates, so that they are
-/// reported.
-fn looks_like_a_template(path: &Path) -> bool {
-    let Ok(bytes) = std::fs::read(path) else { return true };
-    let text = String::from_utf8_lossy(&bytes);
+/// The kinds of files that are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Templates,
+    /// Also the definitions of image types, `type.json`.
+    TemplatesAndTypes,
+}
+
+impl Wanted {
+    /// Whether a JSON file looks like one of these kinds. Unreadable files do, so that they are reported.
+    fn includes(self, path: &Path) -> bool {
+        let Ok(bytes) = std::fs::read(path) else { return true };
+        let text = String::from_utf8_lossy(&bytes);
+        let is_type =
+            || path.file_name().is_some_and(|name| name == "type.json") && text.contains("\"boots\"");
+        looks_like_a_template(&text) || self == Wanted::TemplatesAndTypes && is_type()
+    }
+}
+
+/// Whether a text contains keys that only templates have.
+fn looks_like_a_template(text: &str) -> bool {
     let has = |key: &str| text.contains(key);
     // The JSON Schema contains these keys, too, but is not a template.
     let keys =

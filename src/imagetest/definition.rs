@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 /// How a type is tested.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Definition {
     /// The published formats, as in a template's `Formats`. By default those of the template.
+    #[serde(default)]
     pub formats: Option<Vec<String>>,
     /// All boots that have to reach the login prompt. Empty for content that no firmware boots.
     pub boots: Vec<BootCase>,
@@ -21,6 +23,7 @@ pub(crate) struct Definition {
 
 /// One boot of one published file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct BootCase {
     /// The file name in the plan: the raw image or a file of `Formats`.
@@ -33,6 +36,7 @@ pub(crate) struct BootCase {
     pub seed: Option<String>,
     /// The size of an additional empty disk, for an installer.
     #[serde(default, deserialize_with = "size")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub target: Option<Bytes>,
     /// root logs in over ssh with a key of the test, which is passed to the guest as a systemd credential. No unit may
     /// have failed.
@@ -54,6 +58,7 @@ pub(crate) struct BootCase {
     pub reinstall: bool,
     /// By how much the disk is larger than the image, such as "+4G". The root filesystem has to fill it.
     #[serde(default, deserialize_with = "size")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub grow: Option<Bytes>,
     /// Checks in the guest, in the format of goss: a file in the directory of the type, or the checks themselves. They
     /// need `ssh` or `console`.
@@ -71,6 +76,7 @@ pub(crate) struct BootCase {
 
 /// Checks in the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub(crate) enum GuestChecks {
     /// The name of a YAML or JSON file.
@@ -80,6 +86,7 @@ pub(crate) enum GuestChecks {
 
 /// A known health note: its reason, and the last day on which it is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Allowance {
     pub kind: NoteKind,

@@ -22,6 +22,8 @@ mod steps;
 mod update;
 
 pub(crate) use changed::{Ingredients, texts, touched};
+#[cfg(test)]
+pub(crate) use definition::Definition as TypeDefinition;
 pub(crate) use definition::{ImageType, read_types};
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use merge::{Merged, merge};

@@ -223,24 +223,10 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, 
             args.extend(["--allow".to_owned(), allowance.argument()]);
         }
     }
-    let of_type = kind.template.parent().unwrap_or(Path::new(""));
-    match &case.checks {
-        Some(GuestChecks::File(name)) => {
-            args.extend(["--checks".to_owned(), of_type.join(name).display().to_string()]);
-        }
-        Some(GuestChecks::Inline(checks)) => {
-            let path = place.directory.join(format!("checks-{index}.json"));
-            args.extend(["--checks".to_owned(), path.display().to_string()]);
-            let text = serde_json::Value::Object(checks.clone()).to_string();
-            needs.push(Need::Checks { path, text });
-        }
-        None => {}
-    }
-    for name in &case.tests {
-        args.extend(["--test".to_owned(), of_type.join(name).display().to_string()]);
-    }
-    if case.checks.is_some() || !case.tests.is_empty() {
+    let checks = checks(case, kind, place, index, &mut needs);
+    if !checks.is_empty() {
         facts.push("checks".to_owned());
+        args.extend(checks);
     }
     if let Some(more) = case.grow {
         facts.push(format!("{more} larger"));
@@ -266,6 +252,30 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, 
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
     TestStep { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
+}
+
+/// The arguments for checks in the guest and for scripts.
+fn checks(
+    case: &BootCase,
+    kind: &ImageType,
+    place: &TypePaths,
+    index: usize,
+    needs: &mut Vec<Need>,
+) -> Vec<String> {
+    let of_type = kind.template.parent().unwrap_or(Path::new(""));
+    let path = match &case.checks {
+        Some(GuestChecks::File(name)) => Some(of_type.join(name)),
+        Some(GuestChecks::Inline(checks)) => {
+            let path = place.directory.join(format!("checks-{index}.json"));
+            let text = serde_json::Value::Object(checks.clone()).to_string();
+            needs.push(Need::Checks { path: path.clone(), text });
+            Some(path)
+        }
+        None => None,
+    };
+    let checks = path.into_iter().flat_map(|path| ["--checks".to_owned(), path.display().to_string()]);
+    let script = |name: &String| ["--test".to_owned(), of_type.join(name).display().to_string()];
+    checks.chain(case.tests.iter().flat_map(script)).collect()
 }
 
 #[cfg(test)]
@@ -294,7 +304,9 @@ mod tests {
         let said = commands(
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
-                {"file": "kvm.img", "firmware": "bios", "console": true, "update": true, "grow": "+4G"}
+                {"file": "kvm.img", "firmware": "bios", "console": true, "update": true, "grow": "+4G"},
+                {"file": "kvm.img", "ssh": true, "checks": "c.yaml", "tests": ["t.sh"]},
+                {"file": "kvm.img", "console": true, "checks": {"user": {"root": {"exists": true}}}}
             ]}"#,
         )
         .unwrap();
@@ -312,6 +324,12 @@ mod tests {
                  --firmware bios \
                  --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
                  --credential tmpfiles.extra=file:out/visitor --healthy --grow 4096M --update out/updates --receipt",
+                "boot kvm.img (uefi, virtio-blk, ssh, checks): boot out/kvm.img --format json --firmware uefi \
+                 --report out/report-kvm.img-2 --template t.json --memory 1024 --cpus 1 --ssh root=key \
+                 --credential ssh.authorized_keys.root=file:key.pub --healthy --checks c.yaml --test t.sh --receipt",
+                "boot kvm.img (uefi, virtio-blk, console, checks): boot out/kvm.img --format json --firmware uefi \
+                 --report out/report-kvm.img-3 --template t.json --memory 1024 --cpus 1 --login visitor \
+                 --credential tmpfiles.extra=file:out/visitor --healthy --checks out/checks-3.json --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

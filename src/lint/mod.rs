@@ -19,6 +19,7 @@ mod partitions;
 mod rules;
 mod run;
 mod schema;
+mod test_type;
 
 pub use content::BundleContent;
 pub use files::{FileFact, FileUse, Files, Program, referenced_files};
@@ -30,3 +31,4 @@ pub use rules::{
 };
 pub use run::{LintResult, lint};
 pub use schema::{KeyDoc, describe};
+pub use test_type::{TYPE_SCHEMA_TEXT, is_type_definition};

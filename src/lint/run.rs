@@ -8,6 +8,7 @@ use super::rules::{
     DUPLICATE_KEY, LINT_ALLOWANCE, MISSPELT_KEY, RULES, SYNTAX, UNKNOWN_KEY, WRONG_TYPE, names, rule,
 };
 use super::schema;
+use super::test_type::{self, is_type_definition};
 use crate::plan::bundle::Definitions;
 use crate::template::{
     Allowance, Change, DecodeError, DecodeErrorKind, Fix, Node, SourceText, Template, nearest, parse,
@@ -21,6 +22,8 @@ pub struct LintResult {
     pub findings: Vec<Finding>,
     /// The number of JSON syntax errors, including those that are not shown.
     pub syntax_errors: usize,
+    /// Whether the file is the definition of an image type, and not a template.
+    pub is_image_type: bool,
     /// The number of findings beyond [`MAX_FINDINGS`](crate::finding::MAX_FINDINGS).
     pub dropped: usize,
 }
@@ -47,6 +50,9 @@ pub fn lint(
     files: impl FnOnce(&Template) -> Files,
 ) -> LintResult {
     let (template, node, faults) = parse(source);
+    if is_type_definition(&node) {
+        return lint_type(node, faults);
+    }
     let files = files(&template);
     let partitions = Partitions::of(&template);
     let content = BundleContent::of(&template, definitions);
@@ -70,12 +76,30 @@ pub fn lint(
     if found.dropped() == 0 {
         schema::check(&node, &mut found);
     }
+    result(template, node, found, syntax_errors)
+}
+
+/// Checks the definition of an image type, which is not a template.
+fn lint_type(node: Node, faults: Vec<DecodeError>) -> LintResult {
+    let mut found = Findings::new(usize::MAX);
+    let syntax_errors = faults.iter().filter(|fault| fault.kind == DecodeErrorKind::Syntax).count();
+    for fault in faults {
+        if matches!(fault.kind, DecodeErrorKind::Syntax | DecodeErrorKind::DuplicateKey) {
+            report(fault, &mut found);
+        }
+    }
+    test_type::check(&node, &mut found);
+    LintResult { is_image_type: true, ..result(Template::default(), node, found, syntax_errors) }
+}
+
+/// The findings, ordered by position.
+fn result(template: Template, node: Node, found: Findings, syntax_errors: usize) -> LintResult {
     let dropped = found.dropped();
     let (mut findings, _) = found.into_parts();
     findings.sort_by(|a, b| {
         (a.place.start, a.place.end, a.level, a.rule).cmp(&(b.place.start, b.place.end, b.level, b.rule))
     });
-    LintResult { template, node, findings, syntax_errors, dropped }
+    LintResult { template, node, findings, syntax_errors, is_image_type: false, dropped }
 }
 
 fn report(fault: DecodeError, found: &mut Findings) {

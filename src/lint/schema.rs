@@ -140,7 +140,7 @@ fn place_of(pointer: &str) -> String {
 }
 
 /// The problem without regular expressions or schema keywords. The key's description follows as help.
-fn words(kind: &ValidationErrorKind) -> String {
+pub(super) fn words(kind: &ValidationErrorKind) -> String {
     match kind {
         ValidationErrorKind::Pattern { .. } => "invalid format".to_owned(),
         ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
@@ -173,7 +173,7 @@ fn describe_at(pointer: &str) -> String {
 }
 
 /// The node at a JSON Pointer (RFC 6901).
-fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
+pub(super) fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
     let mut at = node;
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");
@@ -192,7 +192,7 @@ fn locate<'n>(node: &'n Node, pointer: &str) -> &'n Node {
     at
 }
 
-fn narrow(node: &Node) -> Span {
+pub(super) fn narrow(node: &Node) -> Span {
     match node.value {
         Value::Object(_) | Value::Array(_) => opening(node.span),
         _ => node.span,

@@ -1,14 +1,18 @@
 //! `textDocument/publishDiagnostics`: the findings of the linter.
 
 use super::document::Document;
-use crate::lint::{Finding, Level};
+use crate::lint::{Finding, Level, is_type_definition};
 use lsp_types::{
     Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString,
     PublishDiagnosticsParams,
 };
 
 pub(super) fn diagnostics(document: &Document) -> PublishDiagnosticsParams {
-    let findings = if document.is_template() { document.linted().findings.as_slice() } else { &[] };
+    let findings = if document.is_template() || is_type_definition(&document.linted().node) {
+        document.linted().findings.as_slice()
+    } else {
+        &[]
+    };
     PublishDiagnosticsParams {
         uri: document.uri.clone(),
         diagnostics: findings.iter().map(|finding| diagnostic(document, finding)).collect(),

@@ -174,7 +174,7 @@ fn check(definition: &Definition, name: &str, attributes: &Map<String, Value>) -
         } else if let Some((name, _)) = definition.attributes.iter().find(|(name, _)| *name == key) {
             matchers::check(value).map_err(|why| format!("{key}: {why}"))?;
             expected.push((*name, value.clone()));
-        } else if !COMMON.contains(&key) && !(definition.kind == Kind::Http && REQUEST.contains(&key)) {
+        } else if !(COMMON.contains(&key) || definition.kind == Kind::Http && REQUEST.contains(&key)) {
             let unsupported = UNSUPPORTED_ATTRIBUTES
                 .iter()
                 .find(|(kind, name, _)| *kind == definition.kind && *name == key);

@@ -34,9 +34,9 @@ pub static MISSPELT_KEY: Rule = Rule {
 
 pub static SCHEMA: Rule = Rule {
     name: "schema",
-    summary: "the template does not match the JSON Schema",
+    summary: "the file does not match its JSON Schema",
     level: Level::Error,
-    why: "`schema/ister-template.schema.json` is the published definition of the format. Other programs may reject a template that does not match it.",
+    why: "`schema/ister-template.schema.json` is the published definition of the format. Other programs may reject a template that does not match it. The definition of an image type (`type.json`) is checked with `schema/ister-type.schema.json`.",
     example: r#"{ "Formats": ["qcow2", "qcow2"] }"#,
     instead: r#"{ "Formats": ["qcow2"] }"#,
     check: Check::Reading,
