@@ -2,6 +2,7 @@
 
 mod files;
 mod look;
+mod provision;
 
 use super::accel::Accelerator;
 use super::attach::Attached;
@@ -22,6 +23,7 @@ use crate::plan::{Firmware, Loader};
 use crate::template::Secret;
 use files::Parts;
 use look::Look;
+use provision::Provisioned;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
@@ -40,7 +42,9 @@ pub(super) fn attempt(
     for guest in options.checks.ports() {
         ports.insert(guest, free_port().context(|| "could not find a free TCP port for HTTP".to_owned())?);
     }
-    let parts = Parts::of(options, attached)?;
+    let provisioned = options.cloud.map(|cloud| Provisioned::new(cloud, options.cloud_fault)).transpose()?;
+    let provisioned = provisioned.as_ref();
+    let parts = Parts::of(options, attached, provisioned)?;
     let files = parts.files();
     let secrets = secrets(options);
     let log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
@@ -51,7 +55,7 @@ pub(super) fn attempt(
         None => None,
     };
     let machine = parts.machine(options, ssh_port, &ports, &files)?;
-    let mut bench = Bench { options, machine, log, progress };
+    let mut bench = Bench { options, machine, log, provisioned, progress };
 
     let mut run = bench.run(None)?;
     let elapsed = run.guest.age();
@@ -63,6 +67,10 @@ pub(super) fn attempt(
     let commands: Vec<String> = grown.chain(own).chain(checks).chain(upgrade.clone()).collect();
     let mut look = bench.look(&mut run, &commands);
     look.at_size(options);
+    if let Some(provisioned) = provisioned {
+        look.at_cloud(options, provisioned, &mut run, progress)?;
+        look.at_size(options);
+    }
     look.at_checks(options, &ports, &mut run.guest, progress);
     bench.screenshot(&mut run.guest);
     let stages = run.monitor.stages(elapsed);
@@ -119,6 +127,7 @@ pub(super) fn attempt(
         kernel: monitor.facts().clone(),
         answers: answers.collect(),
         checks: look.checks,
+        cloud_requests: provisioned.map(Provisioned::requests).unwrap_or_default(),
         again,
         update: updated,
     })
@@ -129,11 +138,14 @@ struct Bench<'b> {
     options: &'b BootOptions<'b>,
     machine: Machine<'b>,
     log: Option<SerialLog>,
+    provisioned: Option<&'b Provisioned>,
     progress: &'b dyn Progress,
 }
 
 /// A guest whose boot was watched to its end.
 struct WatchedBoot {
+    /// The port of the host that leads to the guest's ssh server, in a cloud.
+    cloud_port: Option<u16>,
     guest: Guest,
     monitor: BootMonitor,
     ended: Class,
@@ -144,7 +156,12 @@ impl Bench<'_> {
     fn run(&mut self, keys: Option<OlderKernel>) -> Result<WatchedBoot, Failure> {
         let log = self.log.as_mut().map(SerialLog::share).transpose();
         let log = log.context(|| "could not duplicate the file descriptor of the serial log".to_owned())?;
-        let mut guest = Guest::start(&self.machine, log, self.progress)?;
+        let network = self.provisioned.map(Provisioned::network).transpose()?;
+        let (lan, cloud_port) = match network {
+            Some((lan, socket, port)) => (Some((lan, socket)), Some(port)),
+            None => (None, None),
+        };
+        let mut guest = Guest::start(&self.machine, lan, log, self.progress)?;
         let is_plain = keys.is_none();
         if let Some(keys) = keys {
             guest.choose(keys);
@@ -159,7 +176,7 @@ impl Bench<'_> {
             self.machine.cmpxchg16b = true;
             return self.run(None);
         }
-        Ok(WatchedBoot { guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
+        Ok(WatchedBoot { cloud_port, guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
     }
 
     fn look(&self, run: &mut WatchedBoot, commands: &[String]) -> Look {

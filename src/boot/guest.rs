@@ -2,6 +2,7 @@
 
 mod screen;
 
+use super::lan::Lan;
 use super::log::SerialLog;
 use super::machine::{Machine, Network};
 use super::menu::OlderKernel;
@@ -73,6 +74,8 @@ pub(super) struct Guest {
     keys: Option<OlderKernel>,
     /// The output of QEMU itself, available after its exit.
     said: JoinHandle<String>,
+    /// The network segment of the guest, which lasts as long as the guest.
+    _lan: Option<Lan>,
     started: Instant,
 }
 
@@ -80,6 +83,7 @@ impl Guest {
     /// Starts QEMU. Output of the serial console is also written to the log.
     pub(super) fn start(
         machine: &Machine,
+        lan: Option<(Lan, UnixStream)>,
         log: Option<SerialLog>,
         progress: &dyn Progress,
     ) -> Result<Guest, Failure> {
@@ -90,7 +94,11 @@ impl Guest {
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&serial_end, UNREAD_BYTES);
         let screen = Screen::new()?;
         let invocation = machine
-            .invocation(serial_end.as_raw_fd(), monitor_end.as_raw_fd())
+            .invocation(
+                serial_end.as_raw_fd(),
+                monitor_end.as_raw_fd(),
+                lan.as_ref().map(|(_, end)| end.as_raw_fd()),
+            )
             .inheriting(&serial_end)?
             .inheriting(&monitor_end)?
             .inheriting(&screen.file)?;
@@ -99,6 +107,10 @@ impl Guest {
         let network = match machine.network {
             Network::Isolated => Jail::Nothing,
             Network::Host => Jail::Resolver,
+        };
+        let invocation = match &lan {
+            Some((_, end)) => invocation.inheriting(end)?,
+            None => invocation,
         };
         let (jailed, denied) = jailed(&invocation, network);
         if let Some(why) = &denied {
@@ -134,6 +146,7 @@ impl Guest {
             screen,
             keys: None,
             said,
+            _lan: lan.map(|(lan, _)| lan),
             started,
         })
     }

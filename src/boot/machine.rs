@@ -128,6 +128,10 @@ pub(super) struct Machine<'a> {
     pub second_disk: Option<&'a Path>,
     /// A raw image with the instance's settings, read-only.
     pub seed: Option<&'a Path>,
+    /// The seed is a CD.
+    pub seed_is_cd: bool,
+    /// Values of `-smbios`.
+    pub smbios: &'a [String],
     /// A raw image with packages for an update, read-only.
     pub update: Option<&'a str>,
     /// The names of inherited files with systemd credentials. Arguments are not used for them because every user can
@@ -144,7 +148,7 @@ impl Machine<'_> {
     /// network is isolated (`restrict=on`) unless requested otherwise.
     ///
     /// `serial` and `monitor` are connected sockets that QEMU inherits.
-    pub(super) fn invocation(&self, serial: RawFd, monitor: RawFd) -> Invocation {
+    pub(super) fn invocation(&self, serial: RawFd, monitor: RawFd, lan: Option<RawFd>) -> Invocation {
         let Hardware { disk: bus, network_card, memory, cpus, hyperv } =
             self.hardware.under(self.accelerator);
         let machine = if bus == DiskBus::Ide { "pc,graphics=off" } else { "q35,graphics=off" };
@@ -169,8 +173,11 @@ impl Machine<'_> {
             .args(["-chardev", &format!("socket,id=serial0,fd={serial}"), "-serial", "chardev:serial0"])
             .args(["-chardev", &format!("socket,id=monitor0,fd={monitor}")])
             .args(["-mon", "chardev=monitor0,mode=control"])
-            .args(["-netdev", &self.netdev()])
+            .args(["-netdev", &self.netdev(lan)])
             .args(["-device", network_device(network_card)]);
+        for value in self.smbios {
+            invocation = invocation.args(["-smbios", value]);
+        }
         for name in self.credentials {
             invocation = invocation.args(["-smbios", &format!("type=11,path={name}")]);
         }
@@ -204,7 +211,8 @@ impl Machine<'_> {
         }
         if let Some(path) = self.seed {
             let drive = format!("if=none,id=seed,file={},format=raw,readonly=on", escaped(path));
-            invocation = invocation.args(["-drive", &drive, "-device", "virtio-blk-pci,drive=seed"]);
+            let device = if self.seed_is_cd { "ide-cd,drive=seed" } else { "virtio-blk-pci,drive=seed" };
+            invocation = invocation.args(["-drive", &drive, "-device", device]);
         }
         if let Some(name) = self.update {
             let drive = format!("if=none,id=update,file={name},format=raw,readonly=on");
@@ -235,7 +243,10 @@ impl Machine<'_> {
         invocation.args(["-device", &format!("{disk}{first}{blocks}")])
     }
 
-    fn netdev(&self) -> String {
+    fn netdev(&self, lan: Option<RawFd>) -> String {
+        if let Some(lan) = lan {
+            return format!("socket,id=net0,fd={lan}");
+        }
         let mut netdev = "user,id=net0".to_owned();
         if self.network == Network::Isolated {
             netdev.push_str(",restrict=on");
@@ -293,13 +304,15 @@ mod tests {
             ports: &BTreeMap::new(),
             second_disk: None,
             seed: None,
+            seed_is_cd: false,
+            smbios: &[],
             update: None,
             credentials: &[],
             files: &[],
             direct: None,
         };
         assert_eq!(
-            machine.invocation(5, 6).to_string(),
+            machine.invocation(5, 6, None).to_string(),
             "qemu-system-x86_64 -nodefaults -no-user-config -display none \
              -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
              -machine q35,graphics=off -accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 1 -m 1024 -boot strict=on \
@@ -313,7 +326,7 @@ mod tests {
         );
         // A kernel that is started directly.
         let direct = DirectKernel { kernel: "/k".into(), initrd: None, command_line: "quiet".to_owned() };
-        let text = Machine { direct: Some(&direct), ..machine }.invocation(5, 6).to_string();
+        let text = Machine { direct: Some(&direct), ..machine }.invocation(5, 6, None).to_string();
         assert!(text.contains(" -kernel /k -append quiet "), "{text}");
         assert!(text.ends_with(" -device virtio-blk-pci,drive=disk0"), "{text}");
     }

@@ -4,6 +4,7 @@ use super::accel::{Accelerator, Choice};
 use super::attach::{Attached, attach};
 use super::attempt::attempt;
 use super::checks::Checks;
+use super::cloud::{Cloud, CloudFault};
 use super::health::AllowedNote;
 use super::machine::{DirectKernel, Hardware, Network};
 use super::monitor::{Goal, Limits, Probe};
@@ -58,6 +59,9 @@ pub struct BootOptions<'a> {
     pub again: bool,
     /// Checks in the guest.
     pub checks: &'a Checks,
+    /// The cloud that the machine looks like.
+    pub cloud: Option<Cloud>,
+    pub cloud_fault: Option<CloudFault>,
     /// A directory of newer packages to install. Then the new kernel is booted and the old one removed.
     pub update: Option<&'a Path>,
     /// By how much the disk is larger than the image. The root filesystem has to fill it.
@@ -100,6 +104,7 @@ impl BootOptions<'_> {
             is(self.network == Network::Host, "host network"),
             is(self.update.is_some(), "update packages"),
             is(self.grow.is_some(), "larger disk"),
+            self.cloud.map(|cloud| format!("cloud {}", cloud.name())),
         ]
         .into_iter()
         .flatten()
@@ -164,8 +169,11 @@ pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, F
     let in_report =
         |name: &str| options.report.map(|directory| directory.join(name)).filter(|path| path.exists());
     // All other options need a login prompt.
-    let is_plain =
-        options.login.is_none() && options.ssh.is_none() && options.host.is_none() && !options.again;
+    let is_plain = options.login.is_none()
+        && options.ssh.is_none()
+        && options.host.is_none()
+        && options.cloud.is_none()
+        && !options.again;
     let is_reached = options.goal.is_reached(last.class, last.probed)
         && (is_plain || !matches!(last.class, Class::AutoLogin | Class::WindowsConsole));
     let verdict = Verdict {

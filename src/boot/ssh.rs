@@ -12,6 +12,13 @@ pub struct Ssh {
     pub user: String,
     /// The file of the private key, which only ssh reads.
     pub key: PathBuf,
+    /// A file with the host key under [`Ssh::ALIAS`], which is then the only one that is accepted.
+    pub known_hosts: Option<PathBuf>,
+}
+
+impl Ssh {
+    /// The name of the guest in `known_hosts`.
+    pub(super) const ALIAS: &str = "guest";
 }
 
 /// A guest that has just shown its prompt may still be generating its host keys.
@@ -30,7 +37,9 @@ pub(super) fn free_port() -> std::io::Result<u16> {
 
 /// Connects and runs each command. The first connection is retried until the guest's server responds.
 pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<Vec<Answer>, SessionError> {
-    let until = Instant::now() + PATIENCE;
+    // A guest with a known host key has already started its server.
+    let patience = if ssh.known_hosts.is_some() { PATIENCE / 6 } else { PATIENCE };
+    let until = Instant::now() + patience;
     loop {
         match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
             Ok(_) => break,
@@ -56,22 +65,30 @@ fn answer(ssh: &Ssh, port: u16, command: &str) -> Result<Answer, SessionError> {
     })
 }
 
-/// Host keys are not checked, because the guest is new each time and only reachable through this host.
+/// Unknown host keys are accepted, because the guest is new each time and only reachable through this host.
 fn invocation(ssh: &Ssh, port: u16, command: &str) -> Invocation {
     Invocation::new("ssh")
         .args(["-F", "none", "-p", &port.to_string(), "-l", &ssh.user, "-i"])
         .arg(&ssh.key)
         .args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=20"])
         .args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ])
+        .args(["-o", "LogLevel=ERROR"])
+        .args(host_key(ssh))
         .args(["127.0.0.1", "--", command])
+}
+
+/// Options for the check of the host key.
+fn host_key(ssh: &Ssh) -> Vec<String> {
+    let (check, file) = match &ssh.known_hosts {
+        Some(file) => ("yes", file.display().to_string()),
+        None => ("no", "/dev/null".to_owned()),
+    };
+    let options = [
+        format!("StrictHostKeyChecking={check}"),
+        format!("UserKnownHostsFile={file}"),
+        format!("HostKeyAlias={}", Ssh::ALIAS),
+    ];
+    options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect()
 }
 
 fn fault(what: &str, error: RunError) -> SessionError {

@@ -38,6 +38,9 @@ fn members(class: Class) -> &'static [&'static str] {
         Class::WrongNetwork => &["Static_IP", "Hostname", "Bundles", "PostNonChroot", "PostChroot"],
         Class::UpdateFailed => &["Bundles", "PartitionLayout", "PostNonChroot", "PostChroot"],
         Class::NotGrown => &["PartitionLayout", "Bundles"],
+        Class::MetadataUnused | Class::UserDataUnused | Class::NoSshKey | Class::NoSudo | Class::NoDns => {
+            &["Bundles", "PostNonChroot", "PostChroot"]
+        }
         Class::CheckFailed | Class::Degraded | Class::NoPowerOff | Class::PoweredOff | Class::TooSlow => {
             &["Bundles", "PostNonChroot", "PostChroot"]
         }

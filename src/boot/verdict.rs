@@ -4,6 +4,7 @@ mod class;
 
 use super::accel::Accelerator;
 use super::checks::CheckResult;
+use super::cloud::CloudRequest;
 use super::machine::Hardware;
 use super::session::Answer;
 use super::update::Update;
@@ -238,6 +239,9 @@ pub struct Attempt {
     /// The results of checks in the guest, if requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckResult>,
+    /// The requests to the metadata service of a cloud.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cloud_requests: Vec<CloudRequest>,
     /// The second boot of the same disk, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,

@@ -297,6 +297,8 @@ pub(super) fn boot_image(
         direct,
         again: guest.again,
         checks: &guest.checks,
+        cloud: guest.cloud,
+        cloud_fault: guest.cloud_fault,
         update: guest.update.as_deref(),
         grow: guest.grow,
         host: guest.host.as_deref(),

@@ -182,6 +182,9 @@ pub(super) const DAMAGES: &[Damage] = &[
             "symlink /etc/systemd/system/default.target /usr/lib/systemd/system/nosuch.target",
         );
     }),
+    ("a missing target that the default one requires", "default-target", |good, image| {
+        good.debugfs(image, "rm /usr/lib/systemd/system/multi-user.target");
+    }),
     ("a masked getty", "getty", |good, image| {
         good.debugfs(image, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null");
     }),

@@ -6,6 +6,7 @@ use super::super::firmware::{Ovmf, emulator_version, find_ovmf};
 use super::super::machine::{DirectKernel, Machine, credential};
 use super::super::run::BootOptions;
 use super::super::update::Archive;
+use super::provision::Provisioned;
 use crate::host::{Context, Failure, Invocation, Jail, inherited_name, run_jailed, scratch_directory};
 use crate::plan::Firmware;
 use crate::template::{Bytes, Secret};
@@ -24,10 +25,16 @@ pub(super) struct Parts<'a> {
     written: Written,
     archive: Option<(Archive, String)>,
     opened: Opened,
+    seed_is_cd: bool,
+    smbios: Vec<String>,
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn of(options: &BootOptions, attached: &'a Attached) -> Result<Parts<'a>, Failure> {
+    pub(super) fn of(
+        options: &BootOptions,
+        attached: &'a Attached,
+        provisioned: Option<&Provisioned>,
+    ) -> Result<Parts<'a>, Failure> {
         let ovmf = match options.firmware {
             Firmware::Uefi => Some(find_ovmf()?),
             Firmware::Bios => None,
@@ -45,7 +52,9 @@ impl<'a> Parts<'a> {
                 let name = inherited_name(&archive.file);
                 (archive, name)
             }),
-            opened: Opened::of(options)?,
+            opened: Opened::of(options, provisioned)?,
+            seed_is_cd: provisioned.is_some_and(|it| it.medium.as_ref().is_some_and(|(_, is_cd)| *is_cd)),
+            smbios: provisioned.map(|it| it.cloud.smbios(&it.instance)).unwrap_or_default(),
             ovmf,
         })
     }
@@ -82,6 +91,8 @@ impl<'a> Parts<'a> {
             ports,
             second_disk: self.opened.second_disk.as_ref().map(|(_, path)| path.as_path()),
             seed: self.opened.seed.as_ref().map(|(_, path)| path.as_path()),
+            seed_is_cd: self.seed_is_cd,
+            smbios: &self.smbios,
             update: self.archive.as_ref().map(|(_, name)| name.as_str()),
             credentials: &self.credential_names,
             direct: self.opened.direct.as_ref().or(self.kernel.as_ref()),
@@ -145,13 +156,15 @@ struct Opened {
 }
 
 impl Opened {
-    pub(super) fn of(options: &BootOptions) -> Result<Opened, Failure> {
+    pub(super) fn of(options: &BootOptions, provisioned: Option<&Provisioned>) -> Result<Opened, Failure> {
         let open = |path: &Path, write: bool| -> Result<(File, PathBuf), Failure> {
             let file = File::options().read(true).write(write).open(path);
             let file = file.context(|| format!("could not open `{}`", path.display()))?;
             let name = inherited_name(&file).into();
             Ok((file, name))
         };
+        let medium = provisioned.and_then(|it| it.medium.as_ref()).map(|(path, _)| path.as_path());
+        let seed = options.seed.or(medium);
         let mut files = Vec::new();
         let mut inherited = |path: &Path| -> Result<PathBuf, Failure> {
             let (file, name) = open(path, false)?;
@@ -168,7 +181,7 @@ impl Opened {
         };
         Ok(Opened {
             second_disk: options.second_disk.map(|path| open(path, true)).transpose()?,
-            seed: options.seed.map(|path| open(path, false)).transpose()?,
+            seed: seed.map(|path| open(path, false)).transpose()?,
             direct,
             kernel_files: files,
         })

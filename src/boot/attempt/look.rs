@@ -7,10 +7,15 @@ use super::super::run::BootOptions;
 use super::super::session::{Answer, Login, Session, SessionError};
 use super::super::ssh::{Ssh, run_over_ssh};
 use super::super::verdict::Class;
-use super::super::{health, mounts};
-use crate::host::Progress;
+use super::super::{cloud, health, mounts};
+use super::WatchedBoot;
+use super::provision::Provisioned;
+use crate::host::{Failure, Progress};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// cloud-init finishes 25 to 130 s after the prompt under TCG, and later on a busy host.
+const REPORT: Duration = Duration::from_secs(400);
 
 /// The results of these checks.
 pub(super) struct Look {
@@ -64,6 +69,54 @@ impl Look {
         if let Some(found) = answer.and_then(|answer| health::judge_grown(answer, options.plan, more)) {
             (self.class, self.wrong) = found;
         }
+    }
+
+    /// Waits for the report of a cloud's instance, logs in with the key of the metadata, and compares.
+    pub(super) fn at_cloud(
+        &mut self,
+        options: &BootOptions,
+        provisioned: &Provisioned,
+        run: &mut WatchedBoot,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        if self.class != Class::LoginPrompt {
+            return Ok(());
+        }
+        progress.begin("waiting for the report of the instance");
+        let until = Instant::now() + REPORT;
+        let host_key = loop {
+            let home = provisioned.log.lock().expect("no holder panics").phone_home.clone();
+            if home.is_some() || Instant::now() >= until {
+                break home.map(|home| home.key);
+            }
+            // This returns immediately if QEMU has exited.
+            if run.guest.bytes(Duration::from_millis(500)).is_none() && run.guest.has_died() {
+                self.class = Class::EmulatorFailed;
+                return Ok(());
+            }
+        };
+        let log = || provisioned.log.lock().expect("no holder panics");
+        let cloud = provisioned.cloud;
+        let (Some(host_key), Some(port)) = (host_key, run.cloud_port) else {
+            (self.class, self.wrong) = cloud::judge_without_login(cloud, &log(), Vec::new());
+            return Ok(());
+        };
+        let ssh = provisioned.ssh(&host_key)?;
+        progress.begin(format!("logging in as {} over ssh", ssh.user));
+        let mut commands: Vec<String> = cloud::COMMANDS.map(str::to_owned).to_vec();
+        commands.extend(options.grow.map(|_| health::GROWN.to_owned()));
+        match meanwhile(&mut run.guest, || run_over_ssh(&ssh, port, &commands)) {
+            Ok(answers) => {
+                if let Some(found) = cloud::judge(cloud, &provisioned.instance, &log(), &answers) {
+                    (self.class, self.wrong) = found;
+                }
+                self.answers.extend(answers);
+            }
+            Err(fault) => {
+                (self.class, self.wrong) = cloud::judge_without_login(cloud, &log(), fault.into_lines());
+            }
+        }
+        Ok(())
     }
 
     /// Evaluates the checks, and removes their commands from the answers.

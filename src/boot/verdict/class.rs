@@ -61,6 +61,16 @@ pub enum Class {
     WrongHost,
     /// Units failed, or a health note is not allowed.
     Degraded,
+    /// The instance did not use its cloud's metadata service or medium.
+    MetadataUnused,
+    /// The instance did not execute its user data.
+    UserDataUnused,
+    /// The key of the metadata does not log in.
+    NoSshKey,
+    /// The cloud's user is not an administrator.
+    NoSudo,
+    /// Names cannot be resolved.
+    NoDns,
     /// A check or a test script in the guest failed.
     CheckFailed,
     /// The mounts in the guest differ from the plan.
@@ -192,6 +202,23 @@ impl Class {
                 "the system is degraded: check the lines above, `Bundles`, and the units that hooks \
                 enable"
             }
+            Class::MetadataUnused => {
+                "the instance did not use the metadata of this cloud: check `Bundles` (os-cloudguest…), and which data \
+                 sources hooks enable in /etc/cloud"
+            }
+            Class::UserDataUnused => {
+                "the instance did not execute its user data: check `Bundles` (os-cloudguest…), and /var/log/cloud-init.log \
+                 in the guest"
+            }
+            Class::NoSshKey => {
+                "the key in the metadata does not log in: check `Bundles` (openssh-server), the default user in \
+                 /etc/cloud/cloud.cfg, and what hooks change in /etc/ssh"
+            }
+            Class::NoSudo => "the default user cannot use sudo without a password: check `Bundles` (sudo)",
+            Class::NoDns => {
+                "names cannot be resolved: check `Bundles` for a resolver (systemd-resolved), and what hooks write to \
+                 /etc/resolv.conf"
+            }
             Class::CheckFailed => "a check in the guest failed: see the differences above",
             Class::WrongMounts => {
                 "the mounts differ from the plan: check PartitionMountPoints, mount units, and what hooks change in \
@@ -263,6 +290,11 @@ impl fmt::Display for Class {
             Class::SshFailed => "ssh-failed",
             Class::WrongHost => "wrong-host",
             Class::Degraded => "degraded",
+            Class::MetadataUnused => "metadata-unused",
+            Class::UserDataUnused => "user-data-unused",
+            Class::NoSshKey => "no-ssh-key",
+            Class::NoSudo => "no-sudo",
+            Class::NoDns => "no-dns",
             Class::CheckFailed => "check-failed",
             Class::WrongMounts => "wrong-mounts",
             Class::WrongNetwork => "wrong-network",

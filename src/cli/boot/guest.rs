@@ -1,11 +1,12 @@
 //! Options for the guest: logins, commands, checks and additional devices.
 
+use super::super::input::require;
 use super::super::verify::{read_secret, secret_source};
-use crate::boot::{AllowedNote, Checks, DirectKernel, Goal, Login, Network, Ssh};
+use crate::boot::{AllowedNote, Checks, Cloud, CloudFault, DirectKernel, Goal, Login, Network, Ssh};
 use crate::host::run as run_program;
-use crate::host::{Context, Failure, Invocation};
+use crate::host::{Context, Invocation};
 use crate::template::{Bytes, Secret, SecretSource, Size};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -57,6 +58,16 @@ pub(crate) struct GuestArgs {
     /// Network of the guest: isolated, or with this host at 10.0.2.2
     #[arg(long, value_enum, default_value_t = Network::Isolated)]
     pub(crate) network: Network,
+
+    /// Run the image on a virtual machine as in this cloud, with its metadata
+    /// service, and check that the instance uses it: key, user data, host name,
+    /// sudo and name resolution
+    #[arg(long, value_enum, value_name = "CLOUD", conflicts_with_all = ["ssh", "seed", "again", "update", "network"])]
+    pub(crate) cloud: Option<Cloud>,
+
+    /// Deliberate defect of the cloud, with which a boot must fail
+    #[arg(long, value_enum, requires = "cloud", hide = true)]
+    pub(crate) cloud_fault: Option<CloudFault>,
 
     /// NoCloud seed for cloud-init: a raw image
     #[arg(long, value_name = "FILE")]
@@ -127,7 +138,7 @@ pub(crate) fn ssh(text: &str) -> Result<Ssh, String> {
     if user.is_empty() || user.starts_with('-') {
         return Err(format!("invalid user name `{user}`"));
     }
-    Ok(Ssh { user: user.to_owned(), key: key.into() })
+    Ok(Ssh { user: user.to_owned(), key: key.into(), known_hosts: None })
 }
 
 pub(crate) fn more(text: &str) -> Result<Bytes, String> {
@@ -158,17 +169,18 @@ pub(crate) fn login(text: &str) -> Result<(String, Option<SecretSource>), String
 fn read_checks(files: &[PathBuf], scripts: &[PathBuf]) -> anyhow::Result<Checks> {
     let mut checks = Checks::default();
     for path in files {
+        require(path)?;
         let text = std::fs::read_to_string(path)
             .context(|| format!("could not read the checks `{}`", path.display()))?;
-        let invalid = |why| Failure::new(format!("invalid checks in `{}`", path.display())).detail(why);
-        checks.add(&text).map_err(invalid)?;
+        checks.add(&text).map_err(|why| anyhow!("invalid checks in `{}`: {why}", path.display()))?;
     }
     for path in scripts {
+        require(path)?;
         let text =
             std::fs::read(path).context(|| format!("could not read the test script `{}`", path.display()))?;
-        checks.add_script(&path.display().to_string(), text).map_err(|why| {
-            Failure::new(format!("cannot run `{}` in the guest", path.display())).detail(why)
-        })?;
+        checks
+            .add_script(&path.display().to_string(), text)
+            .map_err(|why| anyhow!("cannot run `{}` in the guest: {why}", path.display()))?;
     }
     Ok(checks)
 }
@@ -196,6 +208,8 @@ pub(crate) struct GuestOptions {
     pub healthy: bool,
     pub allowed: Vec<AllowedNote>,
     pub checks: Checks,
+    pub cloud: Option<Cloud>,
+    pub cloud_fault: Option<CloudFault>,
 }
 
 impl GuestArgs {
@@ -219,7 +233,11 @@ impl GuestArgs {
         if self.healthy && self.login.is_none() && self.ssh.is_none() {
             bail!("--healthy needs a login: add --login USER or --ssh USER=FILE");
         }
-        if (self.update.is_some() || self.grow.is_some()) && self.login.is_none() && self.ssh.is_none() {
+        if (self.update.is_some() || self.grow.is_some())
+            && self.login.is_none()
+            && self.ssh.is_none()
+            && self.cloud.is_none()
+        {
             bail!("--update and --grow need a login: add --login root or --ssh root=FILE");
         }
         if self.until == Until::PowerOff && (self.login.is_some() || self.ssh.is_some()) {
@@ -245,6 +263,8 @@ impl GuestArgs {
             host: self.host.clone(),
             healthy: self.healthy,
             allowed: self.allow.clone(),
+            cloud: self.cloud,
+            cloud_fault: self.cloud_fault,
             checks: read_checks(&self.checks, &self.test)?,
             ..GuestOptions::default()
         };

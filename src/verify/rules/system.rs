@@ -1,7 +1,7 @@
 //! The installed system: init, login programs, accounts and the kernel command line.
 
 use super::boot::{kernels, report_kernel};
-use super::units::{UNITS, Unit, unit};
+use super::units::{UNITS, Unit, missing_requirement, unit};
 use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::command_line::{LONGEST, words};
@@ -128,7 +128,7 @@ fn pam(system: &System, out: &mut Findings) {
 
 pub(super) static DEFAULT_TARGET: Rule = Rule {
     name: "default-target",
-    summary: "systemd's default target does not exist",
+    summary: "systemd's default target, or a unit that it requires, does not exist",
     level: Level::Error,
     why: "systemd falls back to rescue.target, and freezes if that is missing too. Source: systemd(1), \
           default.target.",
@@ -146,7 +146,14 @@ fn default_target(facts: &Facts, out: &mut Findings) {
         .next_back();
     let name = named.as_deref().unwrap_or("default.target");
     match unit(system, name) {
-        Unit::There => {}
+        Unit::There => {
+            if let Some((by, missing)) = missing_requirement(system, name) {
+                out.report(format!(
+                    "{name} cannot be reached: {by} requires {missing}, which is missing or masked"
+                ))
+                .path(format!("{}/{missing}", UNITS[3]));
+            }
+        }
         Unit::Masked => drop(out.report(format!("{name} is masked")).path(format!("{}/{name}", UNITS[0]))),
         Unit::Missing => {
             out.report(format!("{name} is missing or a dangling link"))

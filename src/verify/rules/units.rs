@@ -89,6 +89,8 @@ pub(super) static UNIT_CYCLE: Rule = Rule {
 #[derive(Debug, Default)]
 struct Dependencies {
     pulls: BTreeSet<String>,
+    /// Those of `pulls` without which the unit is not started.
+    requires: BTreeSet<String>,
     after: BTreeSet<String>,
     before: BTreeSet<String>,
     has_defaults: bool,
@@ -133,6 +135,10 @@ impl Dependencies {
                 in_unit = line == "[Unit]";
             }
             let Some((key, value)) = line.split_once('=').filter(|_| in_unit) else { continue };
+            let names = || value.split_whitespace().filter(|name| !name.contains('%')).map(str::to_owned);
+            if let "Requires" | "BindsTo" = key.trim_end() {
+                self.requires.extend(names());
+            }
             let list = match key.trim_end() {
                 "Wants" | "Requires" | "BindsTo" | "Upholds" => &mut self.pulls,
                 "After" => &mut self.after,
@@ -148,8 +154,7 @@ impl Dependencies {
                 // findings are only warnings.
                 "" => {}
                 // Specifiers are expanded for each instance, so such names are skipped.
-                names => list
-                    .extend(names.split_whitespace().filter(|name| !name.contains('%')).map(str::to_owned)),
+                _ => list.extend(names()),
             }
         }
     }
@@ -165,7 +170,11 @@ impl Dependencies {
                 found.read(&system.text(&format!("{directory}/{name}.d/{file}")).unwrap_or_default());
             }
             for ending in ["wants", "requires", "upholds"] {
-                found.pulls.extend(system.list(&format!("{directory}/{name}.{ending}")));
+                let listed = system.list(&format!("{directory}/{name}.{ending}"));
+                if ending == "requires" {
+                    found.requires.extend(listed.iter().cloned());
+                }
+                found.pulls.extend(listed);
             }
         }
         if found.has_defaults {
@@ -187,6 +196,27 @@ impl Dependencies {
         self.after.extend(after.iter().map(|name| (*name).to_owned()));
         self.before.extend(before.iter().map(|name| (*name).to_owned()));
     }
+}
+
+/// The first unit that `name` requires, directly or through others, and that does not exist or is masked; with the unit
+/// that requires it.
+pub(super) fn missing_requirement(system: &System, name: &str) -> Option<(String, String)> {
+    let mut seen = BTreeSet::from([name.to_owned()]);
+    let mut queue = VecDeque::from([name.to_owned()]);
+    while let Some(name) = queue.pop_front() {
+        let Some((real, text)) = file_of(system, &name) else { continue };
+        for required in Dependencies::of(system, &real, &text).requires {
+            // Units of devices, mounts and slices are also created while the system runs.
+            let is_file = [".target", ".service", ".socket"].iter().any(|ending| required.ends_with(ending));
+            if is_file && unit(system, &required) != Unit::There {
+                return Some((real, required));
+            }
+            if seen.insert(required.clone()) {
+                queue.push_back(required);
+            }
+        }
+    }
+    None
 }
 
 /// All units that the default target pulls in, with aliases resolved.

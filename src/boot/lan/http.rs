@@ -1,0 +1,140 @@
+//! HTTP/1.1 messages of the metadata services. Source: RFC 9112.
+
+use std::collections::BTreeMap;
+
+/// Largest request, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// A request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::boot) struct Request {
+    pub method: String,
+    /// The path without the query.
+    pub path: String,
+    pub query: String,
+    /// Names are in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::boot) struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// A request from the bytes of a connection. Returns nothing if more bytes are needed, and the status of the
+    /// response if the request is invalid.
+    pub(in crate::boot) fn parse(bytes: &[u8]) -> Option<Result<Request, u16>> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return (bytes.len() > LARGEST).then_some(Err(431));
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let mut lines = head.split("\r\n");
+        let words: Vec<&str> = lines.next().unwrap_or_default().split(' ').collect();
+        let [method, target, version] = words[..] else { return Some(Err(400)) };
+        if !version.starts_with("HTTP/1.") {
+            return Some(Err(505));
+        }
+        // A proxy's form, `http://host/path`, is accepted, too.
+        let target = match target.strip_prefix("http://") {
+            Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+            None => target,
+        };
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let headers: BTreeMap<String, String> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.trim().to_lowercase(), value.trim().to_owned()))
+            .collect();
+        let body = &bytes[end + 4..];
+        let is_chunked =
+            headers.get("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        let body = if is_chunked {
+            unchunked(body)?
+        } else {
+            let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+            if length > LARGEST {
+                return Some(Err(413));
+            }
+            body.get(..length)?.to_vec()
+        };
+        Some(Ok(Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers,
+            body,
+        }))
+    }
+
+    pub(in crate::boot) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// The bytes of a chunked body, or nothing if its end is missing. Source: RFC 9112, 7.1.
+fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?.trim();
+        let size = usize::from_str_radix(size, 16).ok().filter(|size| *size <= LARGEST)?;
+        let data = rest.get(end + 2..end + 2 + size)?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(data);
+        rest = rest.get(end + 2 + size + 2..)?;
+    }
+}
+
+impl Response {
+    pub(in crate::boot) fn text(body: impl Into<String>) -> Response {
+        Response {
+            status: 200,
+            headers: vec![("Content-Type".to_owned(), "text/plain".to_owned())],
+            body: body.into().into_bytes(),
+        }
+    }
+
+    pub(in crate::boot) fn json(value: &serde_json::Value) -> Response {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Response { status: 200, headers, body: value.to_string().into_bytes() }
+    }
+
+    pub(in crate::boot) fn xml(body: String) -> Response {
+        let headers = vec![("Content-Type".to_owned(), "text/xml; charset=utf-8".to_owned())];
+        Response { status: 200, headers, body: body.into_bytes() }
+    }
+
+    pub(in crate::boot) fn status(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    pub(in crate::boot) fn with(mut self, name: &str, value: &str) -> Response {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let reason = match self.status {
+            200 => "OK",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            404 => "Not Found",
+            405 => "Method Not Allowed",
+            _ => "Status",
+        };
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", self.status);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", self.body.len()));
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
