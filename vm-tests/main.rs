@@ -10,6 +10,7 @@
 
 mod broken;
 mod checks;
+mod clouds;
 mod command_line;
 mod dnf;
 mod foreign;
@@ -64,6 +65,7 @@ fn main() {
         long("static_addresses_are_used_with_all_key_combinations", network::static_addresses),
         long("special_characters_in_command_lines_reach_the_kernel", command_line::every_loader),
         long("each_check_fails_if_what_it_checks_is_broken", checks::web_server),
+        long("a_boot_fails_if_the_cloud_or_its_use_is_broken", clouds::controls),
         long("images_of_other_builders_reach_their_prompt", foreign::images_of_other_builders),
         long("verify_predicts_the_boot_of_mutants", mutants::verify_predicts_the_boot),
         long("a_good_image_boots_twenty_times", broken::twenty_boots),

@@ -38,22 +38,13 @@ pub(super) fn attempt(
         Some(_) => Some(free_port().context(|| "could not find a free TCP port for ssh".to_owned())?),
         None => None,
     };
-    let mut ports = BTreeMap::new();
-    for guest in options.checks.ports() {
-        ports.insert(guest, free_port().context(|| "could not find a free TCP port for HTTP".to_owned())?);
-    }
+    let ports = forwarded_ports(options)?;
     let provisioned = options.cloud.map(|cloud| Provisioned::new(cloud, options.cloud_fault)).transpose()?;
     let provisioned = provisioned.as_ref();
     let parts = Parts::of(options, attached, provisioned)?;
     let files = parts.files();
     let secrets = secrets(options);
-    let log = match options.report.map(|directory| directory.join(SERIAL_LOG)) {
-        Some(path) => {
-            let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
-            Some(SerialLog::new(file, &secrets))
-        }
-        None => None,
-    };
+    let log = serial_log(options, &secrets)?;
     let machine = parts.machine(options, ssh_port, &ports, &files)?;
     let mut bench = Bench { options, machine, log, provisioned, progress };
 
@@ -131,6 +122,22 @@ pub(super) fn attempt(
         again,
         update: updated,
     })
+}
+
+/// The log in the report, if there is one.
+fn serial_log(options: &BootOptions, secrets: &[&str]) -> Result<Option<SerialLog>, Failure> {
+    let Some(path) = options.report.map(|directory| directory.join(SERIAL_LOG)) else { return Ok(None) };
+    let file = File::create(&path).context(|| format!("could not create `{}`", path.display()))?;
+    Ok(Some(SerialLog::new(file, secrets)))
+}
+
+/// Free ports of this host for HTTP requests, by the guest's ports.
+fn forwarded_ports(options: &BootOptions) -> Result<BTreeMap<u16, u16>, Failure> {
+    let free = |guest| {
+        let port = free_port().context(|| "could not find a free TCP port for HTTP".to_owned())?;
+        Ok((guest, port))
+    };
+    options.checks.ports().into_iter().map(free).collect()
 }
 
 /// State shared by all boots of an attempt.

@@ -63,6 +63,8 @@ pub(super) struct Guest {
     stalls: Vec<String>,
     /// A program in the guest needs CPU features that this processor lacks.
     needs_newer_cpu: bool,
+    /// cloud-init has reported its end on the console.
+    cloud_init_is_done: bool,
     /// The error of the host that prevents the guest from continuing.
     fault: Option<&'static str>,
     /// The guest powered itself off.
@@ -140,6 +142,7 @@ impl Guest {
             lines: Lines::default(),
             stalls: Vec::new(),
             needs_newer_cpu: false,
+            cloud_init_is_done: false,
             fault: None,
             is_off: false,
             is_closed: false,
@@ -197,9 +200,12 @@ impl Guest {
             log.keep(bytes);
         }
         let (stalls, wants_more) = (&mut self.stalls, &mut self.needs_newer_cpu);
+        let is_done = &mut self.cloud_init_is_done;
         self.lines.feed(bytes, &mut |line| {
             // Source: glibc, sysdeps/x86/get-isa-level.h, "CPU does not support x86-64-v2".
             *wants_more |= line.contains("CPU does not support x86-64-v");
+            // Source: cloud-init, cc_final_message, FINAL_MESSAGE_DEF.
+            *is_done |= line.contains("Cloud-init v. ") && line.contains(" finished at ");
             if is_stall(line) && stalls.len() < MOST_STALLS {
                 stalls.push(line.to_owned());
             }
@@ -209,6 +215,11 @@ impl Guest {
     /// Whether a program reported that it needs a newer processor.
     pub(super) fn needs_newer_cpu(&self) -> bool {
         self.needs_newer_cpu
+    }
+
+    /// Whether cloud-init has finished, so that nothing more is to be expected of it.
+    pub(super) fn cloud_init_is_done(&self) -> bool {
+        self.cloud_init_is_done
     }
 
     /// The stalls that the kernel reported since power-on.

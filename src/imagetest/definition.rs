@@ -1,7 +1,7 @@
 //! `type.json`.
 
 use super::record::is_plain;
-use crate::boot::{AllowedNote, Checks, Hardware, NoteKind};
+use crate::boot::{AllowedNote, Checks, Cloud, Hardware, NoteKind};
 use crate::host::{Context, Failure};
 use crate::plan::Firmware;
 use crate::template::{Bytes, Size};
@@ -34,6 +34,9 @@ pub(crate) struct BootCase {
     pub hardware: Hardware,
     /// The host name in a NoCloud seed, which the login prompt must show.
     pub seed: Option<String>,
+    /// The cloud that the machine looks like: its metadata service or medium. The instance has to use it: key, user data,
+    /// host name, sudo, name resolution. This replaces `seed`, `ssh` and `console`.
+    pub cloud: Option<Cloud>,
     /// The size of an additional empty disk, for an installer.
     #[serde(default, deserialize_with = "size")]
     #[cfg_attr(test, schemars(with = "String"))]
@@ -137,8 +140,20 @@ impl ImageType {
 /// Checks that serde cannot express.
 fn check(definition: &Definition) -> Result<(), String> {
     for case in &definition.boots {
-        if (case.update || case.grow.is_some()) && !case.ssh && !case.console {
-            return Err(format!("`update` and `grow` of `{}` need `ssh` or `console`", case.file));
+        let others =
+            case.seed.is_some() || case.ssh || case.console || case.update || case.again || case.direct;
+        if case.cloud.is_some() && others {
+            return Err(format!(
+                "`cloud` of `{}` cannot be combined with `seed`, `ssh`, `console`, `update`, `again` or `direct`",
+                case.file
+            ));
+        }
+        let logs_in = case.ssh || case.console;
+        if case.update && !logs_in || case.grow.is_some() && !logs_in && case.cloud.is_none() {
+            return Err(format!(
+                "`update` and `grow` of `{}` need `ssh` or `console`, or `cloud` for `grow`",
+                case.file
+            ));
         }
     }
     for case in &definition.boots {

@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 use super::steps::StepKind;
-use crate::boot::{Accelerator, CheckResult, Class, Hardware, StageTime, Start};
+use crate::boot::{Accelerator, CheckResult, Class, CloudRequest, Hardware, StageTime, Start};
 use crate::plan::Firmware;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,9 @@ pub struct BootRecord {
     /// Related lines of the template.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub look_at: Vec<String>,
+    /// The requests to the metadata service of a cloud.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cloud_requests: Vec<CloudRequest>,
     /// The results of checks in the guest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckResult>,

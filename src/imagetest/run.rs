@@ -206,6 +206,7 @@ fn run_step(
         look_at: verdict.look_at,
         start: verdict.start,
         checks: verdict.last.checks,
+        cloud_requests: verdict.last.cloud_requests,
         report: format!("{kind}/{report}"),
     });
     record.seconds = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;

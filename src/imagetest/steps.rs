@@ -189,19 +189,8 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, 
     add("memory", hardware.memory.to_string());
     add("cpus", hardware.cpus.to_string());
     let mut needs = Vec::new();
-    if let Some(host) = &case.seed {
-        let path = place.directory.join(format!("seed-{index}.img"));
-        add("seed", path.display().to_string());
-        add("host", host.clone());
-        facts.push("seed".to_owned());
-        needs.push(Need::Seed { path, host: host.clone() });
-    }
-    if let Some(size) = case.target {
-        let path = place.directory.join(format!("target-{index}.img"));
-        add("second-disk", path.display().to_string());
-        facts.push("empty disk".to_owned());
-        needs.push(Need::Disk { path, size });
-    }
+    args.extend(given(case, place, index, &mut facts, &mut needs));
+    let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
     if case.ssh {
         add("ssh", format!("root={}", place.key.display()));
         add("credential", format!("ssh.authorized_keys.root=file:{}.pub", place.key.display()));
@@ -252,6 +241,36 @@ fn boot_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths, 
     }
     let name = format!("boot {} ({})", case.file, facts.join(", "));
     TestStep { kind: StepKind::Boot, name, args, file: case.file.clone(), report: Some(report), needs }
+}
+
+/// The arguments for the seed, the cloud and the additional disk.
+fn given(
+    case: &BootCase,
+    place: &TypePaths,
+    index: usize,
+    facts: &mut Vec<String>,
+    needs: &mut Vec<Need>,
+) -> Vec<String> {
+    let mut args = Vec::new();
+    let mut add = |name: &str, value: String| args.extend([format!("--{name}"), value]);
+    if let Some(host) = &case.seed {
+        let path = place.directory.join(format!("seed-{index}.img"));
+        add("seed", path.display().to_string());
+        add("host", host.clone());
+        facts.push("seed".to_owned());
+        needs.push(Need::Seed { path, host: host.clone() });
+    }
+    if let Some(cloud) = case.cloud {
+        add("cloud", cloud.name());
+        facts.push(format!("cloud {}", cloud.name()));
+    }
+    if let Some(size) = case.target {
+        let path = place.directory.join(format!("target-{index}.img"));
+        add("second-disk", path.display().to_string());
+        facts.push("empty disk".to_owned());
+        needs.push(Need::Disk { path, size });
+    }
+    args
 }
 
 /// The arguments for checks in the guest and for scripts.
@@ -305,6 +324,7 @@ mod tests {
             r#"{"boots": [
                 {"file": "kvm.qcow2", "hardware": {"disk": "nvme"}, "seed": "here", "ssh": true, "again": true},
                 {"file": "kvm.img", "firmware": "bios", "console": true, "update": true, "grow": "+4G"},
+                {"file": "kvm.img", "cloud": "ec2", "grow": "+4G"},
                 {"file": "kvm.img", "ssh": true, "checks": "c.yaml", "tests": ["t.sh"]},
                 {"file": "kvm.img", "console": true, "checks": {"user": {"root": {"exists": true}}}}
             ]}"#,
@@ -324,12 +344,14 @@ mod tests {
                  --firmware bios \
                  --report out/report-kvm.img-1 --template t.json --memory 1024 --cpus 1 --login visitor \
                  --credential tmpfiles.extra=file:out/visitor --healthy --grow 4096M --update out/updates --receipt",
+                "boot kvm.img (uefi, virtio-blk, cloud ec2, 4 GiB larger): boot out/kvm.img --format json --firmware uefi \
+                 --report out/report-kvm.img-2 --template t.json --memory 1024 --cpus 1 --cloud ec2 --grow 4096M --receipt",
                 "boot kvm.img (uefi, virtio-blk, ssh, checks): boot out/kvm.img --format json --firmware uefi \
-                 --report out/report-kvm.img-2 --template t.json --memory 1024 --cpus 1 --ssh root=key \
+                 --report out/report-kvm.img-3 --template t.json --memory 1024 --cpus 1 --ssh root=key \
                  --credential ssh.authorized_keys.root=file:key.pub --healthy --checks c.yaml --test t.sh --receipt",
                 "boot kvm.img (uefi, virtio-blk, console, checks): boot out/kvm.img --format json --firmware uefi \
-                 --report out/report-kvm.img-3 --template t.json --memory 1024 --cpus 1 --login visitor \
-                 --credential tmpfiles.extra=file:out/visitor --healthy --checks out/checks-3.json --receipt",
+                 --report out/report-kvm.img-4 --template t.json --memory 1024 --cpus 1 --login visitor \
+                 --credential tmpfiles.extra=file:out/visitor --healthy --checks out/checks-4.json --receipt",
             ]
         );
         let why = commands(r#"{"boots": [{"file": "kvm.tar"}]}"#).unwrap_err();

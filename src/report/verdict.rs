@@ -150,6 +150,13 @@ fn afterwards(verdict: &Verdict) -> String {
             }
         ));
     }
+    let asked = last.cloud_requests.iter().map(|request| u64::from(request.count)).sum::<u64>();
+    if asked > 0 {
+        out.push_str(&format!(
+            "{asked} requests to the metadata service, {} different ones\n",
+            last.cloud_requests.len()
+        ));
+    }
     for result in &last.checks {
         let mark = match result.outcome {
             CheckOutcome::Passed => "passed",

@@ -17,7 +17,7 @@ mod rule;
 mod rules;
 mod system;
 
-pub use examine::{Examination, examine, read_table, table_of};
+pub use examine::{Examination, StartFiles, default_start, examine, read_table, table_of};
 pub use facts::{Facts, PartitionFacts, Scheme, TableFacts};
 pub use medium::{MediumFacts, examine_medium};
 pub use rule::{Check, Finding, Findings, Location, Rule};

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// cloud-init finishes 25 to 130 s after the prompt under TCG, and later on a busy host.
 const REPORT: Duration = Duration::from_secs(400);
+/// The report is sent before cloud-init's last message.
+const AFTERWARDS: Duration = Duration::from_secs(10);
 
 /// The results of these checks.
 pub(super) struct Look {
@@ -83,8 +85,11 @@ impl Look {
             return Ok(());
         }
         progress.begin("waiting for the report of the instance");
-        let until = Instant::now() + REPORT;
+        let mut until = Instant::now() + REPORT;
         let host_key = loop {
+            if run.guest.cloud_init_is_done() {
+                until = until.min(Instant::now() + AFTERWARDS);
+            }
             let home = provisioned.log.lock().expect("no holder panics").phone_home.clone();
             if home.is_some() || Instant::now() >= until {
                 break home.map(|home| home.key);

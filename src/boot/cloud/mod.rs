@@ -71,7 +71,7 @@ pub(super) struct Instance {
 
 /// The metadata address of most clouds (RFC 3927, link-local).
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// A name that only the name server of this boot knows.
+/// A name that only the name server of this boot has.
 pub(super) const PROBE_NAME: &str = "resolves.ister.test";
 /// Hardware address of QEMU's first network card.
 const MAC: &str = "52:54:00:12:34:56";

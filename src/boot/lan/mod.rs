@@ -43,7 +43,7 @@ pub(super) struct LanOptions {
     pub mtu: Option<u16>,
     /// Further addresses at which the HTTP server answers.
     pub addresses: Vec<Ipv4Addr>,
-    /// Names that the name server knows.
+    /// Names that the name server has.
     pub names: Vec<(String, Ipv4Addr)>,
     /// Whether DHCP announces a router and a name server.
     pub is_closed: bool,

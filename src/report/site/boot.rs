@@ -56,6 +56,7 @@ pub(super) fn page(site: &Site, record: &Record, step: &StepRecord, boot: &BootR
             }
             (stages(site, record, step, boot))
             (checks(boot))
+            (cloud_requests(boot))
             section {
                 h2 { "Machine" }
                 dl { @for (name, value) in facts { dt { (name) } dd { (value) } } }
@@ -125,6 +126,31 @@ fn checks(boot: &BootRecord) -> Markup {
                                     th scope="row" { (clean(&result.check)) }
                                     td data-label="result" { span class={ "badge " (word) } { (mark) " " (word) } }
                                     td data-label="differences" { @for problem in &result.problems { code { (clean(problem)) } br; } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the instance asked its cloud's metadata service.
+fn cloud_requests(boot: &BootRecord) -> Markup {
+    html! {
+        @if !boot.cloud_requests.is_empty() {
+            section {
+                h2 { "Requests to the metadata service" }
+                div class="wide" {
+                    table {
+                        thead { tr { th scope="col" { "request" } th scope="col" { "status" } th scope="col" { "times" } } }
+                        tbody {
+                            @for request in &boot.cloud_requests {
+                                tr {
+                                    th scope="row" { code { (clean(&request.method)) " " (clean(&request.path)) } }
+                                    td data-label="status" { (request.status) }
+                                    td data-label="times" { (request.count) }
                                 }
                             }
                         }

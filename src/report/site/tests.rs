@@ -1,5 +1,7 @@
 use super::*;
-use crate::boot::{Accelerator, CheckOutcome, CheckResult, Class, Hardware, Stage, StageTime, Start};
+use crate::boot::{
+    Accelerator, CheckOutcome, CheckResult, Class, CloudRequest, Hardware, Stage, StageTime, Start,
+};
 use crate::imagetest::history::{Green, PastSize, PastStep};
 use crate::imagetest::{FileRecord, RESULTS_VERSION, Results, StepKind, StepOutcome, TestRun, merge};
 use crate::plan::Firmware;
@@ -33,6 +35,12 @@ fn boot(file: &str, class: Class) -> BootRecord {
         ],
         advice: Some("look at `cmdline`".to_owned()),
         look_at: Vec::new(),
+        cloud_requests: vec![CloudRequest {
+            method: "PUT".to_owned(),
+            path: "/latest/api/token".to_owned(),
+            status: 200,
+            count: 2,
+        }],
         checks: vec![CheckResult {
             check: "port tcp:80".to_owned(),
             outcome: CheckOutcome::Failed,
@@ -163,6 +171,7 @@ fn boot_page_highlights_deciding_lines() {
         "href=\"#line-2\"",
         "src=\"screen.png\"",
         "port tcp:80</th>",
+        "PUT /latest/api/token",
         "listening: expected true, found false",
         "href=\"../../style.css\"",
         "href=\"../../index.html\"",

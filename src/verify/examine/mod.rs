@@ -1,9 +1,10 @@
 //! Reads an image into facts.
 
 mod partition;
+mod start;
 mod verity;
 
-use super::boot_path::{self, BootPaths, Volume};
+use super::boot_path::{self, BootPaths};
 use super::facts::{Facts, PartitionFacts, Scheme, TableCopy, TableFacts};
 use super::package_files::PackageFiles;
 use super::programs;
@@ -18,6 +19,7 @@ use crate::plan::layout::{Lba, SectorSize, first_usable};
 use crate::plan::{ESP, Plan};
 use crate::template::{Bytes, Secret};
 use partition::{Readable, partition};
+pub use start::{StartFiles, default_start};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -169,17 +171,7 @@ fn boot_paths(
     let not_read = partitions.iter().filter(|partition| matches!(partition.kind, Some(VolumeKind::Other(_))));
     let open: Vec<&Readable> = readable.iter().filter(|readable| !readable.is_encrypted).collect();
     let windows: Vec<Window> = open.iter().map(|readable| readable.window()).collect();
-    let volumes = open.iter().zip(&windows).map(|(readable, window)| Volume {
-        number: readable.number,
-        is_fat: readable.kind == VolumeKind::Vfat,
-        is_esp: readable.entry.type_guid == ESP,
-        is_xbootldr: readable.entry.type_guid == XBOOTLDR,
-        is_active: readable.entry.attributes & 1 << 2 != 0,
-        uuid: readable.uuid.clone(),
-        label: readable.label.clone(),
-        tree: &readable.tree,
-        source: window,
-    });
+    let volumes = open.iter().zip(&windows).map(|(readable, window)| readable.volume(window));
     let sectors = |lba: u64, length: usize| {
         let mut bytes = vec![0; length];
         image.read_exact_at(&mut bytes, lba.checked_mul(512)?).ok()?;

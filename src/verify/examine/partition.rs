@@ -1,10 +1,12 @@
 //! Reads the filesystem in a partition, through compression or encryption.
 
-use super::{Examination, unreadable};
+use super::super::boot_path::Volume;
+use super::{Examination, XBOOTLDR, unreadable};
 use crate::disk::{
     Opened, Packed, ReadError, Source, Tree, Unpacked, VolumeKind, Window, detect, is_zero, luks, unpack,
 };
 use crate::host::{Context, Failure, with_causes};
+use crate::plan::ESP;
 use crate::plan::layout::gpt::GptEntry;
 use crate::plan::layout::{Lba, SectorSize};
 use crate::template::Bytes;
@@ -34,6 +36,21 @@ pub(super) struct Readable {
 impl Readable {
     pub(super) fn window(&self) -> Window<'_> {
         Window { file: &self.file, offset: self.offset, size: self.size }
+    }
+
+    /// The filesystem as boot loaders see it.
+    pub(super) fn volume<'r>(&'r self, window: &'r Window<'r>) -> Volume<'r> {
+        Volume {
+            number: self.number,
+            is_fat: self.kind == VolumeKind::Vfat,
+            is_esp: self.entry.type_guid == ESP,
+            is_xbootldr: self.entry.type_guid == XBOOTLDR,
+            is_active: self.entry.attributes & 1 << 2 != 0,
+            uuid: self.uuid.clone(),
+            label: self.label.clone(),
+            tree: &self.tree,
+            source: window,
+        }
     }
 }
 
