@@ -32,6 +32,8 @@ fn missing_inputs_are_usage_errors() {
         &["build", "nope.json", "-o", "out"],
         &["new", "kvm", "-o", "nope/t.json"],
         &["lint", "--bundles", "nope", "."],
+        &["boot", "a.img", "--login", "root", "--checks", "nope.yaml"],
+        &["boot", "a.img", "--login", "root", "--test", "nope.sh"],
     ] {
         let output = run_in(directory.path(), args);
         let stderr = text(&output.stderr);
@@ -45,11 +47,14 @@ fn missing_inputs_are_usage_errors() {
 fn options_without_effect_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     new_template(directory.path());
+    std::fs::write(directory.path().join("c.yaml"), "user: {root: {exists: true}}").unwrap();
     for (args, named) in [
         (&["lint", "--statistics", "--format", "json", "t.json"][..], "--statistics"),
         (&["lint", "--diff", "--format", "sarif", "t.json"], "--diff"),
         (&["plan", "--wide", "--format", "json", "t.json"], "--wide"),
         (&["plan", "--wide", "--diff", "t.json", "t.json"], "--wide"),
+        (&["boot", "a.img", "--checks", "c.yaml"], "--checks"),
+        (&["boot", "a.img", "--cloud", "ec2", "--ssh", "root=key"], "--ssh"),
     ] {
         let output = run_in(directory.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -42,7 +42,7 @@ pub fn web_server(world: &World) -> Outcome {
     expect(passed == 13 && checks.len() == 13, &format!("{checks:#?}"))?;
     let xml = std::fs::read_to_string(&junit).map_err(|e| e.to_string())?;
     expect(xml.contains("web.qcow2 (uefi, virtio-blk, ssh, checks): http http://localhost/\""), &xml)?;
-    let report = out.join("web-server/report-web.qcow2-0/results-logs.sh.tar");
+    let report = out.join("web-server/report-web.qcow2-0/results-0-logs.sh.tar");
     expect(report.is_file(), "the results of the script were not saved")?;
 
     let visitor = world.path("visitor");

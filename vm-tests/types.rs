@@ -98,6 +98,12 @@ fn read(path: &Path) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|e| e.to_string())
 }
 
+/// The test key of RFC 8410, 10.1 and 10.3.
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n-----END PRIVATE KEY-----\n";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
 /// Publishes files signed with a new key, and verifies them with its public key.
 fn publish(world: &World, from: &Path) -> Outcome {
     let home = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -117,9 +123,13 @@ fn publish(world: &World, from: &Path) -> Outcome {
         .map_err(|e| e.to_string())?;
     let public = world.path("public");
     let _ = std::fs::remove_dir_all(&public);
+    let (private, attested_by) = (world.path("attest.pem"), world.path("attest.pub.pem"));
+    std::fs::write(&private, PRIVATE).map_err(|e| e.to_string())?;
+    std::fs::write(&attested_by, PUBLIC).map_err(|e| e.to_string())?;
     let publish_as = |key: &str, code: i32| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ister"));
-        command.args(["publish", "--prefix", "clear", "--sign", key, "-o"]).arg(&public).arg(from);
+        command.args(["publish", "--prefix", "clear", "--sign", key, "--attest"]);
+        command.arg(&private).arg("-o").arg(&public).arg(from);
         let output = command.env("GNUPGHOME", home.path()).output().map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() == Some(code) {
@@ -135,12 +145,21 @@ fn publish(world: &World, from: &Path) -> Outcome {
     let name = "clear-bookworm-kvm-legacy.qcow2";
     let listed =
         run("sh", &["-ec", "cd \"$1\"; sha512sum -c SHA512SUMS; ls", "sh", public.to_str().unwrap()])?;
-    let expected = format!("{name}: OK\nSHA512SUMS\nSHA512SUMS.asc\n{name}\n{name}.receipt.json\n");
+    let expected =
+        format!("{name}: OK\nSHA512SUMS\nSHA512SUMS.asc\n{name}\n{name}.intoto.json\n{name}.receipt.json\n");
     expect(listed == expected, &listed)?;
     let sums = public.join("SHA512SUMS");
     let verify =
         |code: i32| ister(&["verify", sums.to_str().unwrap()], &[("--signed-by", &keys)], code).map(|_| ());
     verify(0)?;
+    let image = public.join(name);
+    let attestation = public.join(format!("{name}.intoto.json"));
+    let attested = |code: i32| {
+        let paths =
+            [("--attestation", attestation.as_path()), ("--attested-by", &attested_by), ("--", &image)];
+        ister(&["verify", "--format", "json", "--no-plan"], &paths, code).map(|_| ())
+    };
+    attested(0)?;
     // A modified file, and a modified list.
     let path = public.join(name);
     let flip = |path: &Path| -> std::io::Result<()> {
@@ -152,6 +171,7 @@ fn publish(world: &World, from: &Path) -> Outcome {
     };
     flip(&path).map_err(|e| e.to_string())?;
     verify(1)?;
+    attested(1)?;
     flip(&path).map_err(|e| e.to_string())?;
     verify(0)?;
     let text = std::fs::read_to_string(&sums).map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ mod provision;
 
 use super::accel::Accelerator;
 use super::attach::Attached;
+use super::checks::CheckResult;
 use super::guest::Guest;
 use super::health;
 use super::log::{SHORTEST_SECRET, SerialLog};
@@ -46,7 +47,7 @@ pub(super) fn attempt(
     let secrets = secrets(options);
     let log = serial_log(options, &secrets)?;
     let machine = parts.machine(options, ssh_port, &ports, &files)?;
-    let mut bench = Bench { options, machine, log, provisioned, progress };
+    let mut bench = Bench { options, machine, log, provisioned, ports: &ports, progress };
 
     let mut run = bench.run(None)?;
     let elapsed = run.guest.age();
@@ -104,6 +105,8 @@ pub(super) fn attempt(
         _ => look.wrong,
     };
     let clean = |lines: &[String]| lines.iter().map(|line| hidden(line, &secrets)).collect::<Vec<_>>();
+    let checks = look.checks.into_iter();
+    let checks = checks.map(|result| CheckResult { problems: clean(&result.problems), ..result });
     let answers = look.answers.iter().map(|answer| Answer { lines: clean(&answer.lines), ..answer.clone() });
     Ok(Attempt {
         class: look.class,
@@ -117,7 +120,7 @@ pub(super) fn attempt(
         notes: notes(options, &monitor),
         kernel: monitor.facts().clone(),
         answers: answers.collect(),
-        checks: look.checks,
+        checks: checks.collect(),
         cloud_requests: provisioned.map(Provisioned::requests).unwrap_or_default(),
         again,
         update: updated,
@@ -146,6 +149,7 @@ struct Bench<'b> {
     machine: Machine<'b>,
     log: Option<SerialLog>,
     provisioned: Option<&'b Provisioned>,
+    ports: &'b BTreeMap<u16, u16>,
     progress: &'b dyn Progress,
 }
 
@@ -222,15 +226,21 @@ impl Bench<'_> {
         };
         let mut run = self.run(keys)?;
         let elapsed = run.guest.age();
-        let commands = round.commands();
+        let commands = round.commands(self.options);
         let mut next = self.look(&mut run, &commands);
+        if matches!(round, Round::Again) {
+            next.at_checks(self.options, self.ports, &mut run.guest, self.progress);
+        }
+        if next.class == Class::CheckFailed {
+            look.checks = std::mem::take(&mut next.checks);
+        }
         if next.class == Class::LoginPrompt
             && let Some(lines) = round.judge(next.last_answers(commands.len()), self.options)
         {
             (next.class, next.wrong) = (Class::UpdateFailed, lines);
         }
         (look.class, look.wrong) = (next.class, next.wrong);
-        if !commands.is_empty() {
+        if !matches!(round, Round::Again) {
             look.answers.extend(next.answers);
         }
         if look.class != Class::LoginPrompt {
@@ -257,9 +267,9 @@ enum Round {
 }
 
 impl Round {
-    fn commands(&self) -> Vec<String> {
+    fn commands(&self, options: &BootOptions) -> Vec<String> {
         match self {
-            Round::Again => Vec::new(),
+            Round::Again => options.checks.commands(options.ssh.is_some()),
             Round::Chosen(..) => update::fix(),
             Round::Updated(kernels) => update::remove(kernels),
             Round::Removed(_) => update::last(),

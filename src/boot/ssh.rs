@@ -21,6 +21,8 @@ impl Ssh {
     pub(super) const ALIAS: &str = "guest";
 }
 
+/// What is reported if no login succeeded.
+pub(super) const NO_LOGIN: &str = "could not log in over ssh";
 /// A guest that has just shown its prompt may still be generating its host keys.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(2);
@@ -44,7 +46,7 @@ pub(super) fn run_over_ssh(ssh: &Ssh, port: u16, commands: &[String]) -> Result<
         match run_bounded(&invocation(ssh, port, "true"), Some(CONNECTION), &mut |_| {}) {
             Ok(_) => break,
             Err(_) if Instant::now() < until => std::thread::sleep(PAUSE),
-            Err(failure) => return Err(fault("could not log in over ssh", failure)),
+            Err(failure) => return Err(fault(NO_LOGIN, failure)),
         }
     }
     commands.iter().map(|command| answer(ssh, port, command)).collect()

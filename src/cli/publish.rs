@@ -13,7 +13,8 @@ use crate::image::format::sums::{self, SIGNATURE, SUMS};
 use crate::image::{copy_range, sha256, sha256_and_sha512};
 use crate::lint::Level;
 use crate::plan::Plan;
-use crate::report::Receipt;
+use crate::report::{Attester, Receipt};
+use crate::template::Secret;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -51,6 +52,11 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "KEY")]
     sign: Option<String>,
 
+    /// Ed25519 private key (PEM): write each receipt as a signed in-toto
+    /// attestation to NAME.intoto.json
+    #[arg(long, value_name = "FILE")]
+    attest: Option<PathBuf>,
+
     #[command(flatten)]
     verbosity: VerbosityArgs,
 }
@@ -86,6 +92,7 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
+    let attester = args.attest.as_deref().map(attester).transpose()?;
     // Check all candidates before copying the first.
     let mut checked = Vec::new();
     for candidate in &candidates {
@@ -111,7 +118,12 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
         let to = args.output.join(&candidate.name);
         sums.insert(candidate.name.clone(), copy(&candidate.from, &to, &checked.sha256)?);
         if let Some(receipt) = checked.receipt {
-            receipt::write(&to, &receipt.public(&candidate.name))?;
+            let receipt = receipt.public(&candidate.name);
+            if let Some(attester) = &attester {
+                let path = args.output.join(format!("{}.intoto.json", candidate.name));
+                write_whole(&path, attester.attest(&receipt).as_bytes())?;
+            }
+            receipt::write(&to, &receipt)?;
         }
     }
     let text = sums::render(&sums);
@@ -148,6 +160,19 @@ pub(super) fn run(args: &PublishArgs) -> anyhow::Result<Outcome> {
     }
     console.say(&format!("ister: {} published", count(candidates.len(), "file")));
     Ok(Outcome::Fine)
+}
+
+/// Reads the private key for attestations.
+fn attester(path: &Path) -> anyhow::Result<Attester> {
+    require(path)?;
+    let text =
+        std::fs::read_to_string(path).context(|| format!("could not read the key `{}`", path.display()))?;
+    Attester::of_pem(&Secret::new(text)).map_err(|error| {
+        anyhow::anyhow!(
+            "cannot attest with `{}`: {error}; create a key with `openssl genpkey -algorithm ed25519`",
+            path.display()
+        )
+    })
 }
 
 /// The files to publish, and the names of those that are left out.

@@ -9,10 +9,10 @@ use super::run::{Outcome, VerbosityArgs};
 use crate::host::{Failure, Progress, scratch_directory};
 use crate::image::format::sums::SUMS;
 use crate::image::format::{Medium, MediumKind, OpenedImage, Published, open_published};
-use crate::image::pipeline;
+use crate::image::{pipeline, sha256};
 use crate::plan::layout::SectorSize;
 use crate::plan::{PLAN_VERSION, Plan, Secrets};
-use crate::report::{Verified, boot_paths_svg};
+use crate::report::{AttestationError, Verified, boot_paths_svg, check_attestation};
 use crate::template::{Bytes, Secret, SecretSource};
 use crate::verify::boot_path::BootPaths;
 use crate::verify::{Examination, Facts, Finding, examine, examine_medium, judge, judge_medium, table_of};
@@ -54,6 +54,15 @@ pub(super) struct VerifyArgs {
     /// For SHA512SUMS: file with the OpenPGP keys that may have signed it
     #[arg(long, value_name = "FILE")]
     signed_by: Option<PathBuf>,
+
+    /// Attestation of this file by `ister publish --attest`, which must be signed
+    /// with the key of --attested-by
+    #[arg(long, value_name = "FILE", requires = "attested_by")]
+    attestation: Option<PathBuf>,
+
+    /// Ed25519 public key (PEM) for --attestation
+    #[arg(long, value_name = "FILE", requires = "attestation")]
+    attested_by: Option<PathBuf>,
 
     /// Passphrase for encrypted partitions: env:NAME or file:PATH
     #[arg(long, value_name = "SOURCE", value_parser = secret_source)]
@@ -116,6 +125,13 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         console.finish();
         return outcome;
     }
+    if let Some((attestation, key)) = args.attestation.as_deref().zip(args.attested_by.as_deref())
+        && let Err(error) = attested(&args.image, attestation, key, &console)?
+    {
+        console.finish();
+        console.say(&format!("error: the attestation `{}` does not hold: {error}", attestation.display()));
+        return Ok(Outcome::Findings);
+    }
     let scratch = scratch_directory();
     (&console as &dyn Progress).begin("opening the image");
     let image = match open_published(&args.image, &scratch)? {
@@ -155,6 +171,22 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         boot_paths: args.explain_boot.then(|| facts.boot_paths.clone()),
     };
     show(args, verified)
+}
+
+/// Checks an attestation of the file. The inner error is about the attestation.
+fn attested(
+    image: &Path,
+    attestation: &Path,
+    key: &Path,
+    console: &Console,
+) -> anyhow::Result<Result<(), AttestationError>> {
+    let read = |path: &Path| -> anyhow::Result<String> {
+        require(path)?;
+        std::fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()))
+    };
+    let (envelope, key) = (read(attestation)?, read(key)?);
+    (console as &dyn Progress).begin("checking the attestation");
+    Ok(check_attestation(&envelope, &key, &sha256(image)?))
 }
 
 /// Writes the diagram of the boot paths, if requested.

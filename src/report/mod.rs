@@ -2,6 +2,8 @@
 //! JSON values; `cli` prints them.
 
 #[cfg(feature = "full")]
+mod attestation;
+#[cfg(feature = "full")]
 mod boot_paths;
 #[cfg(feature = "full")]
 mod difference;
@@ -26,6 +28,8 @@ mod verdict;
 #[cfg(feature = "full")]
 mod verification;
 
+#[cfg(feature = "full")]
+pub(crate) use attestation::{AttestationError, Attester, check_attestation};
 #[cfg(feature = "full")]
 pub use boot_paths::{boot_paths_svg, boot_paths_text};
 #[cfg(all(test, feature = "full"))]

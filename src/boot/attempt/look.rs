@@ -5,7 +5,7 @@ use super::super::guest::Guest;
 use super::super::monitor::BootMonitor;
 use super::super::run::BootOptions;
 use super::super::session::{Answer, Login, Session, SessionError};
-use super::super::ssh::{Ssh, run_over_ssh};
+use super::super::ssh::{NO_LOGIN, Ssh, run_over_ssh};
 use super::super::verdict::Class;
 use super::super::{cloud, health, mounts};
 use super::WatchedBoot;
@@ -85,6 +85,7 @@ impl Look {
             return Ok(());
         }
         progress.begin("waiting for the report of the instance");
+        let stalls = run.guest.stalls().len();
         let mut until = Instant::now() + REPORT;
         let host_key = loop {
             if run.guest.cloud_init_is_done() {
@@ -104,6 +105,7 @@ impl Look {
         let cloud = provisioned.cloud;
         let (Some(host_key), Some(port)) = (host_key, run.cloud_port) else {
             (self.class, self.wrong) = cloud::judge_without_login(cloud, &log(), Vec::new());
+            self.excuse(&mut run.guest, stalls);
             return Ok(());
         };
         let ssh = provisioned.ssh(&host_key)?;
@@ -117,10 +119,15 @@ impl Look {
                 }
                 self.answers.extend(answers);
             }
+            // The key was accepted before.
+            Err(fault) if fault.what != NO_LOGIN => {
+                (self.class, self.wrong) = (Class::SshFailed, fault.into_lines())
+            }
             Err(fault) => {
                 (self.class, self.wrong) = cloud::judge_without_login(cloud, &log(), fault.into_lines());
             }
         }
+        self.excuse(&mut run.guest, stalls);
         Ok(())
     }
 
@@ -162,10 +169,12 @@ impl Look {
             result.problems.iter().map(move |problem| format!("{}: {problem}", result.check))
         });
         self.wrong = wrong.collect();
+        let stalls = guest.stalls().len();
         if results.iter().any(|result| failed(&result)) {
             self.class = Class::CheckFailed;
         }
         self.checks = results;
+        self.excuse(guest, stalls);
     }
 
     pub(super) fn at_host_name(&mut self, host: Option<&str>, monitor: &BootMonitor) {
@@ -202,8 +211,18 @@ impl Look {
     /// Attributes a failure after the prompt to the host if the kernel reported new stalls. `stalls` is the number of
     /// stalls reported before.
     pub(super) fn excuse(&mut self, guest: &mut Guest, stalls: usize) {
-        if !matches!(self.class, Class::LoginFailed | Class::SshFailed | Class::Degraded | Class::NoPowerOff)
-        {
+        if !matches!(
+            self.class,
+            Class::LoginFailed
+                | Class::SshFailed
+                | Class::Degraded
+                | Class::NoPowerOff
+                | Class::CheckFailed
+                | Class::MetadataUnused
+                | Class::UserDataUnused
+                | Class::NoSshKey
+                | Class::NoDns
+        ) {
             return;
         }
         if guest.has_died() {

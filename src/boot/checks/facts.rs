@@ -5,12 +5,12 @@ use super::definition::{Check, Kind, Type};
 use super::matchers::Actual;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Values by check and attribute, still in base64.
+/// Values by check and attribute, still in base64; and the checks of which a value is incomplete.
 #[derive(Default)]
-pub(super) struct Facts(BTreeMap<usize, BTreeMap<String, Vec<String>>>);
+pub(super) struct Facts(BTreeMap<usize, BTreeMap<String, Vec<String>>>, BTreeSet<usize>);
 
 impl Facts {
     pub(super) fn of(answers: &[Answer]) -> Facts {
@@ -26,6 +26,11 @@ impl Facts {
                 if let Some(value) = values.last_mut() {
                     value.push_str(data.trim_end());
                 }
+            } else if let Some((name, length)) = fact.split_once("# ") {
+                let value = of_check.get(name).and_then(|values| values.last());
+                if value.map(String::len) != length.trim_end().parse().ok() {
+                    facts.1.insert(index);
+                }
             } else if let Some(name) = fact.trim_end().strip_suffix('=') {
                 of_check.entry(name.to_owned()).or_default().push(String::new());
             }
@@ -38,7 +43,8 @@ impl Facts {
         let Some(of_check) = self.0.get(&index).filter(|of_check| of_check.contains_key("done")) else {
             return Some("the guest did not answer".to_owned());
         };
-        if of_check.values().flatten().any(|value| STANDARD.decode(value).is_err()) {
+        if self.1.contains(&index) || of_check.values().flatten().any(|value| STANDARD.decode(value).is_err())
+        {
             return Some("the answer was mixed with other output of the console".to_owned());
         }
         self.text(index, "error")
@@ -79,7 +85,9 @@ impl Facts {
         }
         let text = self.text(index, name);
         match check.type_of(name) {
-            Type::Boolean => text.map(|text| Actual::Boolean(text == "true")),
+            Type::Boolean => text
+                .filter(|text| text == "true" || text == "false")
+                .map(|text| Actual::Boolean(text == "true")),
             Type::Number => text.and_then(|text| text.trim().parse().ok()).map(Actual::Number),
             Type::Text => text.map(|text| Actual::Text(spelled(name, &text))),
             Type::Lines => text.map(Actual::Lines),

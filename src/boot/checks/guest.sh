@@ -1,15 +1,21 @@
-# Functions that print facts about the guest. The host evaluates the lines that begin with `ister-check:`. Arguments and
-# values are in base64, so that no character has a meaning for a shell or a terminal. `limit` is the longest value in
-# bytes.
+# Prints facts about the guest: `sh FILE LIMIT FUNCTION INDEX ARGUMENT…`. The host evaluates the lines that begin with
+# `ister-check:`. Arguments and values are in base64, so that no character has a meaning for a shell or a terminal. The
+# length of a value shows whether all of its lines have arrived. LIMIT is the longest value in bytes.
 emit() {
+    encoded=$(base64) || return
     echo "ister-check: $1 $2="
-    base64 | sed "s/^/ister-check: $1 $2+ /"
+    [ -z "$encoded" ] || printf '%s\n' "$encoded" | sed "s/^/ister-check: $1 $2+ /"
+    encoded=$(printf '%s' "$encoded" | tr -d '\n')
+    echo "ister-check: $1 $2# ${#encoded}"
 }
 put() {
     printf '%s' "$3" | emit "$1" "$2"
 }
 of() {
     printf '%s' "$1" | base64 -d
+}
+wait_for_system() {
+    [ ! -d /run/systemd/system ] || timeout 300 systemctl is-system-running --wait >/dev/null 2>&1
 }
 content() {
     if [ "$(wc -c <"$3")" -gt "$limit" ]; then
@@ -117,8 +123,13 @@ check_kernel_param() {
 }
 check_process() {
     name=$(of "$2")
-    for comm in /proc/[0-9]*/comm; do
-        [ "$(cat "$comm" 2>/dev/null)" = "$name" ] || continue
+    # The kernel keeps 15 bytes of a name.
+    short=$(printf '%.15s' "$name")
+    for process in /proc/[0-9]*; do
+        [ "$(cat "$process/comm" 2>/dev/null)" = "$short" ] || continue
+        if [ "$short" != "$name" ]; then
+            program=$(readlink "$process/exe") && [ "${program##*/}" = "$name" ] || continue
+        fi
         put "$1" running true
         return
     done
@@ -139,28 +150,47 @@ check_interface() {
     put "$1" mtu "$(cat "/sys/class/net/$name/mtu")"
     for address in $(ip -o address show dev "$name" | sed 's/.* inet6* \([^ ]*\) .*/\1/'); do put "$1" addrs "$address"; done
 }
+# The exit status of a program, or an error if its time limit has passed.
+ended() {
+    case $2 in
+    124 | 137)
+        if [ $(($(date +%s) - started)) -ge "$3" ]; then
+            put "$1" error "it did not finish within $3 s"
+            return
+        fi
+        ;;
+    esac
+    put "$1" exit-status "$2"
+}
 check_command() {
-    place=$(mktemp -d) || return
+    place=$(mktemp -d) || { put "$1" error "the guest could not create a temporary directory"; return; }
     of "$2" >"$place/run"
-    timeout "$3" sh "$place/run" >"$place/stdout" 2>"$place/stderr" </dev/null
-    status=$?
-    if [ $status = 124 ]; then put "$1" error "it did not finish within $3 s"; else put "$1" exit-status $status; fi
+    started=$(date +%s)
+    timeout -k 10 "$3" sh "$place/run" >"$place/stdout" 2>"$place/stderr" </dev/null
+    ended "$1" $? "$3"
     content "$1" stdout "$place/stdout"
     content "$1" stderr "$place/stderr"
     rm -rf "$place"
 }
 # The script is on standard input, in base64. Its results are a tar archive.
 check_script() {
-    place=$(mktemp -d) || return
+    place=$(mktemp -d) || { put "$1" error "the guest could not create a temporary directory"; return; }
     mkdir "$place/results"
     base64 -d >"$place/script"
     chmod 755 "$place" "$place/results" "$place/script"
-    (cd "$place" && ISTER_RESULTS=$place/results exec timeout "$3" ./script) >"$place/output" 2>&1 </dev/null
-    status=$?
-    if [ $status = 124 ]; then put "$1" error "it did not finish within $3 s"; else put "$1" exit-status $status; fi
+    # The directory may be on a filesystem without execution.
+    interpreter=$(sed -n '1s/^#! *//p' "$place/script" | tr -d '\000')
+    started=$(date +%s)
+    # shellcheck disable=SC2086
+    (cd "$place" && ISTER_RESULTS=$place/results exec timeout -k 10 "$3" $interpreter ./script) >"$place/output" 2>&1 </dev/null
+    ended "$1" $? "$3"
     content "$1" output "$place/output"
     if [ -n "$(ls -A "$place/results")" ]; then
         tar -C "$place/results" -cf "$place/results.tar" . && content "$1" results "$place/results.tar"
     fi
     rm -rf "$place"
 }
+limit=$1
+shift
+"$@"
+[ "$1" = wait_for_system ] || echo "ister-check: $2 done="

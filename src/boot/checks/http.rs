@@ -45,24 +45,33 @@ impl Request {
             ));
         }
         check_host(&url)?;
-        let text = |name: &str| attributes.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |name: &str| match attributes.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(_) => Err(format!("{name}: not a string")),
+        };
         let mut headers = Vec::new();
-        for header in attributes.get("request-headers").and_then(Value::as_array).into_iter().flatten() {
-            let header = header.as_str().unwrap_or_default();
+        let given = match attributes.get("request-headers") {
+            None => &[][..],
+            Some(given) => given.as_array().ok_or("request-headers: not a list")?,
+        };
+        for header in given {
+            let header = header.as_str().ok_or("request-headers: not a list of strings")?;
             let (name, value) =
                 header.split_once(':').ok_or_else(|| format!("request-headers: `{header}` has no `:`"))?;
             headers.push((name.trim().to_owned(), value.trim().to_owned()));
         }
-        if let Some(user) = text("username") {
-            let pair = format!("{user}:{}", text("password").unwrap_or_default());
+        if let Some(user) = text("username")? {
+            let pair = format!("{user}:{}", text("password")?.unwrap_or_default());
             headers.push(("Authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair))));
         }
         Ok(Request {
             port: url.port_u16().unwrap_or(80),
             url,
-            method: text("method").unwrap_or("GET").to_owned(),
+            method: method(text("method")?.unwrap_or_else(|| "GET".to_owned()))?,
             headers,
-            body: text("request-body").map(str::to_owned),
+            body: text("request-body")?,
             follow: !flag(attributes, "no-follow-redirects")?,
             seconds,
         })
@@ -76,7 +85,7 @@ impl Request {
         let mut redirects = 0;
         loop {
             let left = until.saturating_duration_since(std::time::Instant::now());
-            match self.try_once(&url, ports, left.max(Duration::from_millis(100))) {
+            match self.try_once(&url, ports, left.max(Duration::from_millis(100)), redirects > 0) {
                 Ok((response, Some(next))) if self.follow && redirects < MOST_REDIRECTS => {
                     redirects += 1;
                     url = target(&url, &next)
@@ -97,6 +106,7 @@ impl Request {
         url: &Uri,
         ports: &BTreeMap<u16, u16>,
         limit: Duration,
+        is_redirected: bool,
     ) -> Result<(Response, Option<String>), String> {
         let guest_port = url.port_u16().unwrap_or(80);
         let port = ports
@@ -109,20 +119,28 @@ impl Request {
             .max_redirects(0)
             .proxy(None)
             .build();
-        let mut request = ureq::http::Request::builder()
-            .method(self.method.as_str())
-            .uri(format!("http://127.0.0.1:{port}{path}"))
-            .header("Host", url.authority().map_or("localhost", |authority| authority.as_str()));
+        let method = if is_redirected { "GET" } else { self.method.as_str() };
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("http://127.0.0.1:{port}{path}"));
+        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            let host = url.authority().map_or("localhost", |authority| authority.as_str());
+            request = request.header("Host", host);
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request =
-            request.body(self.body.clone().unwrap_or_default()).map_err(|error| error.to_string())?;
+        // Browsers and goss continue with GET after a redirect.
+        let body = self.body.clone().filter(|_| !is_redirected).unwrap_or_default();
+        let request = request.body(body).map_err(|error| error.to_string())?;
         let mut response =
             ureq::Agent::new_with_config(config).run(request).map_err(|error| error.to_string())?;
         let mut headers = String::new();
         for (name, value) in response.headers() {
-            headers.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+            headers.push_str(&format!(
+                "{}: {}\n",
+                canonical(name.as_str()),
+                String::from_utf8_lossy(value.as_bytes())
+            ));
         }
         let status = response.status();
         let location = response.headers().get("location").and_then(|value| value.to_str().ok());
@@ -132,6 +150,23 @@ impl Request {
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok((Response { status: status.as_u16(), headers, body }, location))
     }
+}
+
+/// Source: RFC 9110, 9.1 and 5.6.2.
+fn method(name: String) -> Result<String, String> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.chars().all(is_token) { Ok(name) } else { Err(format!("method: `{name}` is not a method")) }
+}
+
+/// The form of a header's name that goss shows: `Content-Type`.
+fn canonical(name: &str) -> String {
+    let mut after_hyphen = true;
+    let letter = |c: char| {
+        let c = if after_hyphen { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+        after_hyphen = c == '-';
+        c
+    };
+    name.chars().map(letter).collect()
 }
 
 /// Only the guest itself can be reached.
@@ -200,7 +235,7 @@ mod tests {
         assert!(seen[1].starts_with("GET /there "), "{}", seen[1]);
         assert_eq!(response.value("status"), Some(Actual::Number(200.0)));
         assert_eq!(response.body, "hello\n");
-        assert!(response.headers.contains("x-kind: page\n"), "{}", response.headers);
+        assert!(response.headers.contains("X-Kind: page\n"), "{}", response.headers);
     }
 
     #[test]

@@ -91,6 +91,7 @@ pub(super) fn check(expected: &Value) -> Result<(), String> {
         Value::Bool(_) | Value::Number(_) => Ok(()),
         Value::String(_) => pattern_regex(expected).map(|_| ()),
         Value::Array(items) => items.iter().try_for_each(check),
+        Value::Object(operators) if operators.is_empty() => Err("expected a matcher".to_owned()),
         Value::Object(operators) => operators.iter().try_for_each(|(name, operand)| operator(name, operand)),
     }
 }
@@ -100,6 +101,7 @@ fn operator(name: &str, operand: &Value) -> Result<(), String> {
     match name {
         "gjson" | "have-key" | "semver-constraint" => Err(format!("the matcher `{name}` is not supported")),
         "not" | "contain-element" | "equal" => check(operand),
+        "and" | "or" if operand.as_array().is_some_and(Vec::is_empty) => invalid("a list that is not empty"),
         "and" | "or" | "consist-of" | "contain-elements" if operand.is_array() => check(operand),
         "and" | "or" | "consist-of" | "contain-elements" => invalid("a list"),
         "gt" | "ge" | "lt" | "le" | "have-len" if operand.is_number() => Ok(()),
@@ -125,11 +127,9 @@ fn pattern_regex(pattern: &Value) -> Result<Option<Regex>, String> {
     }
 }
 
-/// Whether a value is as expected. A value that is missing only matches `not`.
+/// Whether a value is as expected. A value that is missing, as of a file that does not exist, matches nothing.
 pub(super) fn matches(expected: &Value, actual: Option<&Actual>) -> bool {
-    let Some(actual) = actual else {
-        return expected.get("not").is_some_and(|other| !matches(other, None)) || is_empty_list(expected);
-    };
+    let Some(actual) = actual else { return is_empty_list(expected) };
     match expected {
         Value::Null => false,
         Value::Bool(value) => *actual == Actual::Boolean(*value),
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn missing_values_do_not_match() {
         assert!(!matches(&json!("a"), None) && !matches(&json!({ "lt": 3 }), None));
-        assert!(matches(&json!({ "not": "a" }), None) && matches(&json!([]), None));
+        assert!(!matches(&json!({ "not": "a" }), None) && matches(&json!([]), None));
     }
 
     #[test]

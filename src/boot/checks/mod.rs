@@ -73,9 +73,10 @@ const SKIP: &str = "77";
 const MOST_SHOWN: usize = 20;
 
 const FUNCTIONS: &str = include_str!("guest.sh");
-/// The guest may still be starting services.
-const WAIT: &str =
-    "[ ! -d /run/systemd/system ] || timeout 300 systemctl is-system-running --wait >/dev/null 2>&1";
+/// Where the functions are in the guest.
+const FUNCTIONS_FILE: &str = "/tmp/ister-checks.sh";
+/// Length of the calls that ssh transfers at a time.
+const BATCH: usize = 48 << 10;
 
 impl Checks {
     /// Adds the checks of a file.
@@ -84,6 +85,9 @@ impl Checks {
     /// The text is not YAML, or a check has an unknown kind, attribute or matcher.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let new = definition::parse(text)?;
+        if new.is_empty() {
+            return Err("there are no checks".to_owned());
+        }
         self.checks.extend(new);
         Ok(())
     }
@@ -125,17 +129,28 @@ impl Checks {
     /// connection over ssh takes seconds.
     pub(super) fn commands(&self, over_ssh: bool) -> Vec<String> {
         let limit = if over_ssh { SSH_LIMIT } else { CONSOLE_LIMIT };
-        let calls: Vec<String> = self.calls().collect();
-        if calls.is_empty() {
+        if self.is_empty() {
             return Vec::new();
         }
-        if over_ssh {
-            let all = calls.join("\n");
-            return vec![format!("limit={limit}\n{FUNCTIONS}{WAIT}\n{all}")];
+        // The login shell may be any. A file that another user has created is not used.
+        let call = format!("sh {FUNCTIONS_FILE} {limit}");
+        let mut commands = vec![format!(
+            "rm -f {FUNCTIONS_FILE}; cat >{FUNCTIONS_FILE} <<'ISTER'\n{FUNCTIONS}ISTER\n{call} wait_for_system"
+        )];
+        let mut batch = String::new();
+        for check in self.calls() {
+            // A script has a time limit of its own.
+            let is_full = batch.len() + check.len() > BATCH || check.contains("<<") || batch.contains("<<");
+            if !batch.is_empty() && (is_full || !over_ssh) {
+                commands.push(std::mem::take(&mut batch));
+            }
+            if !batch.is_empty() {
+                batch.push('\n');
+            }
+            batch.push_str(&format!("{call} {check}"));
         }
-        // The functions remain defined in the shell.
-        let functions = format!("limit={limit}\n{FUNCTIONS}{WAIT}");
-        std::iter::once(functions).chain(calls).collect()
+        commands.extend((!batch.is_empty()).then_some(batch));
+        commands
     }
 
     fn calls(&self) -> impl Iterator<Item = String> {
@@ -144,11 +159,11 @@ impl Checks {
         let first = self.checks.len();
         let scripts = self.scripts.iter().enumerate().map(move |(index, script)| {
             let index = first + index;
-            let mut call = format!("(check_script {index} '' {SCRIPT_SECONDS} <<'END'\n");
+            let mut call = format!("check_script {index} '' {SCRIPT_SECONDS} <<'END'\n");
             for line in STANDARD.encode(&script.text).as_bytes().chunks(76) {
                 let _ = writeln!(call, "{}", String::from_utf8_lossy(line));
             }
-            call + &format!("END\n); echo 'ister-check: {index} done='")
+            call + "END"
         });
         checks.chain(scripts)
     }
@@ -186,7 +201,10 @@ impl Checks {
             let index = self.checks.len() + index;
             results.push(script.result(&facts, index));
             if let Some(archive) = facts.bytes(index, "results") {
-                archives.push((format!("results-{}.tar", script.file_name()), archive));
+                archives.push((
+                    format!("results-{}-{}.tar", index - self.checks.len(), script.file_name()),
+                    archive,
+                ));
             }
         }
         Judged { results, archives }
@@ -196,7 +214,9 @@ impl Checks {
 impl Script {
     fn result(&self, facts: &Facts, index: usize) -> CheckResult {
         let status = facts.text(index, "exit-status");
+        let problem = facts.problem(index);
         let outcome = match status.as_deref() {
+            _ if problem.is_some() => CheckOutcome::Failed,
             Some("0") => CheckOutcome::Passed,
             Some(SKIP) => CheckOutcome::Skipped,
             _ => CheckOutcome::Failed,
@@ -208,8 +228,7 @@ impl Script {
             CheckOutcome::Passed => Vec::new(),
             CheckOutcome::Skipped => shown.collect(),
             CheckOutcome::Failed => {
-                let what = facts
-                    .problem(index)
+                let what = problem
                     .or(status.map(|status| format!("exit status {status}")))
                     .unwrap_or_else(|| "it could not be started".to_owned());
                 std::iter::once(what).chain(shown).collect()

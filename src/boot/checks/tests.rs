@@ -41,15 +41,21 @@ dns:
   localhost: {resolvable: true, addrs: {contain-element: {match-regexp: "^(127|::1)"}}}
 "#;
 
-/// Runs the commands in a shell of this host.
-fn run(checks: &Checks) -> Vec<CheckResult> {
-    let mut answers = Vec::new();
-    for command in checks.commands(true) {
+/// Runs the commands in a shell of this host, with a file of functions for each test.
+fn answers(checks: &Checks) -> Vec<Answer> {
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("functions").display().to_string();
+    let run = |command: String| {
+        let command = command.replace(FUNCTIONS_FILE, &own);
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
         let lines = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-        answers.push(Answer { command, status: 0, lines });
-    }
-    checks.judge(&answers, &[]).results
+        Answer { command, status: 0, lines }
+    };
+    checks.commands(true).into_iter().map(run).collect()
+}
+
+fn run(checks: &Checks) -> Vec<CheckResult> {
+    checks.judge(&answers(checks), &[]).results
 }
 
 #[test]
@@ -98,10 +104,7 @@ fn scripts_pass_skip_and_fail() {
     checks.add_script("tests/good.sh", b"#!/bin/sh\necho x >$ISTER_RESULTS/log\n".to_vec()).unwrap();
     checks.add_script("tests/skip.sh", b"#!/bin/sh\necho no network\nexit 77\n".to_vec()).unwrap();
     checks.add_script("tests/bad.sh", b"#!/bin/sh\necho one; echo two >&2; exit 5\n".to_vec()).unwrap();
-    let command = &checks.commands(true)[0];
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    let lines = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-    let judged = checks.judge(&[Answer { command: String::new(), status: 0, lines }], &[]);
+    let judged = checks.judge(&answers(&checks), &[]);
     let said: Vec<(CheckOutcome, &[String])> =
         judged.results.iter().map(|result| (result.outcome, &result.problems[..])).collect();
     assert_eq!(said[0], (CheckOutcome::Passed, &[][..]));
@@ -109,7 +112,7 @@ fn scripts_pass_skip_and_fail() {
     assert_eq!(said[2].0, CheckOutcome::Failed);
     assert_eq!(said[2].1, ["exit status 5", "one", "two"]);
     let [(name, archive)] = &judged.archives[..] else { panic!("one archive is expected") };
-    assert_eq!(name, "results-good.sh.tar");
+    assert_eq!(name, "results-0-good.sh.tar");
     let mut archive = tar::Archive::new(archive.as_slice());
     let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned());
     assert!(names.into_iter().any(|name| name.ends_with("log")));
@@ -130,6 +133,8 @@ fn lost_and_damaged_answers_are_problems() {
     assert_eq!(judge(&good), [""; 0]);
     let damaged = [good[0], "ister-check: 0 exists+ dHJ[ 3.1] noise1ZQ==", good[2]];
     assert_eq!(judge(&damaged), ["the answer was mixed with other output of the console"]);
+    let lost = [good[0], "ister-check: 0 exists# 8", good[2]];
+    assert_eq!(judge(&lost), ["the answer was mixed with other output of the console"]);
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn ports_and_mounts_are_read_from_proc() {
         .add("port: {'tcp:22': {listening: true, ip: [0.0.0.0]}, 'tcp6:22': {listening: true, ip: ['::1']}, 'tcp:80': {listening: false}}\n\
               mount: {/a b: {exists: true, source: /dev/vda2, filesystem: ext4, opts: [ro], vfs-opts: [rw], usage: {lt: 50}}, /c: {exists: false}}")
         .unwrap();
-    assert!(checks.commands(false)[1].starts_with("(check_port 0 tcp 0016)"));
+    assert!(checks.commands(false)[1].ends_with(" check_port 0 tcp 0016"));
     let mut lines = Vec::new();
     let mut put = |index: usize, name: &str, value: &str| {
         lines.push(format!("ister-check: {index} {name}="));
@@ -168,6 +173,9 @@ fn invalid_files_are_rejected() {
     for (text, why) in [
         ("file: {/a: {exsts: true}}", "file: /a: unknown attribute `exsts`; did you mean `exists`?"),
         ("fil: {/a: {exists: true}}", "unknown kind of check `fil`; did you mean `file`?"),
+        ("{}", "there are no checks"),
+        ("file: {/a: {contents: []}}", "it has no expected value"),
+        ("file: {/a: {mode: {}}}", "file: /a: mode: expected a matcher"),
         ("file: {/a: {}}", "file: /a: it has no expected value, so that it would always pass"),
         ("gossfile: {a.yaml: {}}", "checks of the kind `gossfile` are not supported: files are not included"),
         ("port: {ssh: {listening: true}}", "port: ssh: invalid port `ssh`"),

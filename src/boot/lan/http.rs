@@ -52,8 +52,14 @@ impl Request {
         let body = &bytes[end + 4..];
         let is_chunked =
             headers.get("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        if body.len() > 2 * LARGEST {
+            return Some(Err(413));
+        }
         let body = if is_chunked {
-            unchunked(body)?
+            match unchunked(body)? {
+                Ok(body) => body,
+                Err(status) => return Some(Err(status)),
+            }
         } else {
             let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
             if length > LARGEST {
@@ -76,15 +82,17 @@ impl Request {
 }
 
 /// The bytes of a chunked body, or nothing if its end is missing. Source: RFC 9112, 7.1.
-fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
+fn unchunked(mut rest: &[u8]) -> Option<Result<Vec<u8>, u16>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|window| window == b"\r\n")?;
-        let size = std::str::from_utf8(&rest[..end]).ok()?.split(';').next()?.trim();
-        let size = usize::from_str_radix(size, 16).ok().filter(|size| *size <= LARGEST)?;
+        let size = std::str::from_utf8(&rest[..end]).unwrap_or_default().split(';').next()?.trim();
+        let Some(size) = usize::from_str_radix(size, 16).ok().filter(|size| *size <= LARGEST) else {
+            return Some(Err(400));
+        };
         let data = rest.get(end + 2..end + 2 + size)?;
         if size == 0 {
-            return Some(body);
+            return Some(Ok(body));
         }
         body.extend_from_slice(data);
         rest = rest.get(end + 2 + size + 2..)?;

@@ -33,6 +33,8 @@ const OWN_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 0x0a, 0, 2, 2]);
 const MOST_CONNECTIONS: usize = 16;
 /// Largest Ethernet frame, in bytes.
 const LARGEST_FRAME: usize = 65_536;
+/// A connection that sends nothing for this time is closed.
+const IDLE: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(60);
 /// Longest time without a look at the other sockets.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -293,6 +295,9 @@ impl Segment {
             if !socket.is_open() {
                 *served = Served::default();
                 socket.set_hop_limit(None);
+                // Idle connections must not block the service.
+                socket.set_timeout(Some(IDLE));
+                socket.set_keep_alive(Some(IDLE));
                 let _ = socket.listen(80);
                 continue;
             }
@@ -382,6 +387,10 @@ impl Forwarded {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => return false,
             }
+        }
+        if self.client_closed && socket.state() == tcp::State::SynSent {
+            socket.abort();
+            return false;
         }
         if self.client_closed && self.to_guest.is_empty() {
             socket.close();

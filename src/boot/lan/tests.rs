@@ -14,6 +14,12 @@ fn requests_are_parsed_when_they_are_complete() {
     );
     let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n";
     assert_eq!(Request::parse(chunked).unwrap().unwrap().body, b"abcde");
+    let endless = [&b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"[..], &[b'x'; 3 << 20]].concat();
+    assert_eq!(Request::parse(&endless), Some(Err(413)));
+    assert_eq!(
+        Request::parse(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        Some(Err(400))
+    );
     assert_eq!(Request::parse(b"nonsense\r\n\r\n"), Some(Err(400)));
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct GuestArgs {
     /// Run the image on a virtual machine as in this cloud, with its metadata
     /// service, and check that the instance uses it: key, user data, host name,
     /// sudo and name resolution
-    #[arg(long, value_enum, value_name = "CLOUD", conflicts_with_all = ["ssh", "seed", "again", "update", "network"])]
+    #[arg(long, value_enum, value_name = "CLOUD", conflicts_with_all = ["ssh", "seed", "again", "update", "network", "checks", "test"])]
     pub(crate) cloud: Option<Cloud>,
 
     /// Deliberate defect of the cloud, with which a boot must fail

@@ -37,11 +37,14 @@ pub fn default_start(image: &OpenedImage) -> Result<Option<StartFiles>, Failure>
         let Some(kernel) = start.image.as_ref().and_then(|(at, _)| read(at)) else { continue };
         let mut initramfs = Vec::new();
         for (at, _) in &start.initramfs {
-            initramfs.extend(read(at).unwrap_or_default());
+            let unreadable =
+                || Failure::new(format!("could not read the initramfs `{}` of the image", at.path));
+            initramfs.extend(read(at).ok_or_else(unreadable)?);
+            if initramfs.len() > MOST {
+                return Err(Failure::new("the initramfs of the image is too large"));
+            }
         }
-        if initramfs.len() <= MOST {
-            return Ok(Some(StartFiles { kernel, initramfs, command_line: start.options.clone() }));
-        }
+        return Ok(Some(StartFiles { kernel, initramfs, command_line: start.options.clone() }));
     }
     Ok(None)
 }

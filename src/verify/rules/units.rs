@@ -206,8 +206,8 @@ pub(super) fn missing_requirement(system: &System, name: &str) -> Option<(String
     while let Some(name) = queue.pop_front() {
         let Some((real, text)) = file_of(system, &name) else { continue };
         for required in Dependencies::of(system, &real, &text).requires {
-            // Units of devices, mounts and slices are also created while the system runs.
-            let is_file = [".target", ".service", ".socket"].iter().any(|ending| required.ends_with(ending));
+            // Other units are also created by generators and while the system runs.
+            let is_file = required.ends_with(".target");
             if is_file && unit(system, &required) != Unit::There {
                 return Some((real, required));
             }
