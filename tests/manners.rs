@@ -32,8 +32,8 @@ fn missing_inputs_are_usage_errors() {
         &["build", "nope.json", "-o", "out"],
         &["new", "kvm", "-o", "nope/t.json"],
         &["lint", "--bundles", "nope", "."],
-        &["boot", "a.img", "--login", "root", "--checks", "nope.yaml"],
-        &["boot", "a.img", "--login", "root", "--test", "nope.sh"],
+        &["boot", "/dev/null", "--login", "root", "--checks", "nope.yaml"],
+        &["boot", "/dev/null", "--login", "root", "--test", "nope.sh"],
     ] {
         let output = run_in(directory.path(), args);
         let stderr = text(&output.stderr);
@@ -53,8 +53,8 @@ fn options_without_effect_are_refused() {
         (&["lint", "--diff", "--format", "sarif", "t.json"], "--diff"),
         (&["plan", "--wide", "--format", "json", "t.json"], "--wide"),
         (&["plan", "--wide", "--diff", "t.json", "t.json"], "--wide"),
-        (&["boot", "a.img", "--checks", "c.yaml"], "--checks"),
-        (&["boot", "a.img", "--cloud", "ec2", "--ssh", "root=key"], "--ssh"),
+        (&["boot", "/dev/null", "--checks", "c.yaml"], "--checks"),
+        (&["boot", "/dev/null", "--cloud", "ec2", "--ssh", "root=key"], "--ssh"),
     ] {
         let output = run_in(directory.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

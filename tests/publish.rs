@@ -2,6 +2,7 @@
 //! names and with valid signatures. Images in these tests are a few bytes with matching receipts. The boot tests
 //! publish real images.
 
+use crate::common::tools::{host_program, tool};
 use crate::common::{ister, need_tools, text};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -293,7 +294,56 @@ fn invalid_lists_are_rejected() {
     assert_eq!(image.status.code(), Some(2));
 }
 
+/// Verifies an envelope with a public key, and prints its subject.
+const VERIFY: &str = r"
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+envelope = json.load(open(sys.argv[1]))
+public = load_pem_public_key(open(sys.argv[2], 'rb').read())
+key = SSlibKey.from_crypto(public, keyid=envelope['signatures'][0]['keyid'])
+parsed = Envelope.from_dict(envelope)
+parsed.verify([key], 1)
+print(json.loads(parsed.payload)['subject'][0]['digest']['sha256'])
+";
+
+fn attestation_is_accepted_by_securesystemslib() {
+    let python = tool("python/bin/python");
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    built(&at("built"));
+    let openssl = |args: &[&str]| {
+        let output =
+            Command::new(host_program("openssl")).args(args).current_dir(directory.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    openssl(&["genpkey", "-algorithm", "ed25519", "-out", "a.pem"]);
+    openssl(&["pkey", "-in", "a.pem", "-pubout", "-out", "a.pub"]);
+    let publish = ister(&["publish", "built", "-o", "public", "--attest", "a.pem"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(publish.status.code(), Some(0), "{}", text(&publish.stderr));
+    let output = Command::new(python)
+        .args(["-c", VERIFY])
+        .args([at("public/kvm.img.intoto.json"), at("a.pub")])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).trim(), sha256(&at("public/kvm.img")));
+    // A private key is not a public one, and a public key cannot sign.
+    let publish = ister(&["publish", "built", "-o", "other", "--attest", "a.pub"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(publish.status.code(), Some(2));
+    assert!(text(&publish.stderr).contains("openssl genpkey"), "{}", text(&publish.stderr));
+    assert!(!at("other").exists());
+}
+
 crate::tests! {
+    attestation_is_accepted_by_securesystemslib,
     only_files_with_a_valid_receipt_are_published,
     duplicate_and_unsafe_names_are_refused,
     concurrent_publishing_lists_all_files,

@@ -1,7 +1,9 @@
 //! Renders a verdict as text.
 
 use super::Table;
-use crate::boot::{Answer, CheckOutcome, Class, Outcome, Probed, Stage, Start, Verdict, Witnessed, is_health_check};
+use crate::boot::{
+    Answer, CheckOutcome, Class, Outcome, Probed, Stage, Start, Verdict, Witnessed, is_health_check,
+};
 use crate::host::visible;
 
 /// A remark if the prompt did not appear on the serial console.
@@ -53,7 +55,10 @@ fn headline(verdict: &Verdict) -> String {
         }
         Outcome::Failed => {
             let what = if last.stage == Stage::Login { "booted, but failed" } else { "did not boot" };
-            out.push_str(&format!("{what}: {} at stage {} after {:.1} s\n", last.class, last.stage, last.seconds));
+            out.push_str(&format!(
+                "{what}: {} at stage {} after {:.1} s\n",
+                last.class, last.stage, last.seconds
+            ));
         }
         Outcome::Infrastructure => out.push_str(&format!(
             "could not be tested: {} at stage {} after {:.1} s\n",
