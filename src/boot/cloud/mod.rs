@@ -105,8 +105,7 @@ pub(super) struct Medium {
 
 /// What a cloud gives an instance.
 impl Cloud {
-    /// Values of QEMU's `-smbios`. Sources: cloud-init, ds-identify and the data sources; FIELD measurements are in the
-    /// tests of the types.
+    /// Values of QEMU's `-smbios`. Source: cloud-init, tools/ds-identify and the data sources.
     pub(super) fn smbios(self, instance: &Instance) -> Vec<String> {
         if instance.fault == Some(CloudFault::WrongSmbios) {
             return vec!["type=1,manufacturer=Nobody,product=Nothing".to_owned()];
