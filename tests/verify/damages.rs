@@ -183,7 +183,7 @@ pub(super) const DAMAGES: &[Damage] = &[
         );
     }),
     ("a missing target that the default one requires", "default-target", |good, image| {
-        good.debugfs(image, "rm /usr/lib/systemd/system/multi-user.target");
+        good.put(image, "/etc/systemd/system/default.target", b"[Unit]\nRequires=web.target\n", "0100644");
     }),
     ("a masked getty", "getty", |good, image| {
         good.debugfs(image, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null");
