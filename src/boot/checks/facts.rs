@@ -8,9 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Values by check and attribute, still in base64; and the checks of which a value is incomplete.
 #[derive(Default)]
-pub(super) struct Facts(BTreeMap<usize, BTreeMap<String, Vec<String>>>, BTreeSet<usize>);
+pub(super) struct Facts {
+    /// Values by check and attribute, still in base64.
+    values: BTreeMap<usize, BTreeMap<String, Vec<String>>>,
+    /// Checks with a value of which lines are missing.
+    incomplete: BTreeSet<usize>,
+}
 
 impl Facts {
     pub(super) fn of(answers: &[Answer]) -> Facts {
@@ -20,7 +24,7 @@ impl Facts {
             let Some((_, fact)) = line.split_once("ister-check: ") else { continue };
             let Some((index, fact)) = fact.split_once(' ') else { continue };
             let Ok(index) = index.parse() else { continue };
-            let of_check = facts.0.entry(index).or_default();
+            let of_check = facts.values.entry(index).or_default();
             if let Some((name, data)) = fact.split_once("+ ") {
                 let values = of_check.entry(name.to_owned()).or_default();
                 if let Some(value) = values.last_mut() {
@@ -29,7 +33,7 @@ impl Facts {
             } else if let Some((name, length)) = fact.split_once("# ") {
                 let value = of_check.get(name).and_then(|values| values.last());
                 if value.map(String::len) != length.trim_end().parse().ok() {
-                    facts.1.insert(index);
+                    facts.incomplete.insert(index);
                 }
             } else if let Some(name) = fact.trim_end().strip_suffix('=') {
                 of_check.entry(name.to_owned()).or_default().push(String::new());
@@ -40,10 +44,11 @@ impl Facts {
 
     /// Why the facts of a check cannot be used.
     pub(super) fn problem(&self, index: usize) -> Option<String> {
-        let Some(of_check) = self.0.get(&index).filter(|of_check| of_check.contains_key("done")) else {
+        let Some(of_check) = self.values.get(&index).filter(|of_check| of_check.contains_key("done")) else {
             return Some("the guest did not answer".to_owned());
         };
-        if self.1.contains(&index) || of_check.values().flatten().any(|value| STANDARD.decode(value).is_err())
+        if self.incomplete.contains(&index)
+            || of_check.values().flatten().any(|value| STANDARD.decode(value).is_err())
         {
             return Some("the answer was mixed with other output of the console".to_owned());
         }
@@ -51,7 +56,7 @@ impl Facts {
     }
 
     fn all(&self, index: usize, name: &str) -> Vec<Vec<u8>> {
-        let values = self.0.get(&index).and_then(|of_check| of_check.get(name)).into_iter().flatten();
+        let values = self.values.get(&index).and_then(|of_check| of_check.get(name)).into_iter().flatten();
         values.filter_map(|value| STANDARD.decode(value).ok()).collect()
     }
 

@@ -47,7 +47,7 @@ pub(super) struct LanOptions {
     pub addresses: Vec<Ipv4Addr>,
     /// Names that the name server has.
     pub names: Vec<(String, Ipv4Addr)>,
-    /// Whether DHCP announces a router and a name server.
+    /// Whether DHCP announces only an address, without a router, a name server and a time server.
     pub is_closed: bool,
     /// Responses of the metadata service get this time to live, so that they reach only the instance itself.
     pub hop_limit: Option<u8>,
