@@ -24,7 +24,8 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     ("rm /etc/nginx/sites-enabled/default", &["file /etc/nginx/sites-enabled/default"]),
     ("usermod -s /bin/sh www-data", &["user www-data"]),
-    ("sed -i /^www-data/d /etc/group", &["group www-data"]),
+    // nginx looks the group up.
+    ("sed -i /^www-data/d /etc/group", &["group www-data", "command nginx -t"]),
     ("sysctl -q -w net.ipv4.ip_forward=1", &["kernel-param net.ipv4.ip_forward"]),
     ("echo nonsense >>/etc/nginx/nginx.conf", &["command nginx -t"]),
     ("mount -o remount,ro /", &["mount /"]),
