@@ -25,6 +25,7 @@ use crate::template::Secret;
 use files::Parts;
 use look::Look;
 use provision::Provisioned;
+pub(crate) use provision::write_fat_medium;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;

@@ -34,6 +34,7 @@ mod update;
 mod verdict;
 
 pub use accel::{Accelerator, Choice, choose};
+pub(crate) use attempt::write_fat_medium;
 pub use checks::{CheckOutcome, CheckResult, Checks};
 pub use cloud::{Cloud, CloudFault, CloudRequest};
 pub use direct::OwnKernel;

@@ -156,6 +156,7 @@ impl Look {
         }
         let send =
             || requests.iter().map(|(index, request)| (*index, request.send(ports))).collect::<Vec<_>>();
+        let stalls = guest.stalls().len();
         let responses = meanwhile(guest, send);
         let Judged { results, archives } = options.checks.judge(&asked, &responses);
         for (name, archive) in archives {
@@ -169,7 +170,6 @@ impl Look {
             result.problems.iter().map(move |problem| format!("{}: {problem}", result.check))
         });
         self.wrong = wrong.collect();
-        let stalls = guest.stalls().len();
         if results.iter().any(|result| failed(&result)) {
             self.class = Class::CheckFailed;
         }

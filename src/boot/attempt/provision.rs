@@ -84,32 +84,41 @@ impl Drop for Provisioned {
 
 /// Writes a medium with a FAT filesystem, or a CD.
 fn write_medium(path: &Path, medium: &Medium) -> Result<(), Failure> {
+    if !medium.is_cd {
+        return write_fat_medium(path, medium.label, &medium.files);
+    }
+    let directory = files_in_directory(path, &medium.files)?;
+    let image = Invocation::new("xorriso").args(["-as", "mkisofs", "-quiet", "-J", "-R"]);
+    run(&image.args(["-V", medium.label, "-o"]).arg(path).arg(directory.path()))?;
+    Ok(())
+}
+
+/// Writes the image of a FAT filesystem with a label and files, without a partition table.
+pub(crate) fn write_fat_medium(path: &Path, label: &str, files: &[(&str, String)]) -> Result<(), Failure> {
     const KIB: &str = "1024";
-    let context = || format!("could not write the medium `{}`", path.display());
-    let directory = tempfile::tempdir_in(scratch_directory()).context(context)?;
-    for (name, text) in &medium.files {
-        let file = directory.path().join(name);
-        std::fs::create_dir_all(file.parent().unwrap_or(directory.path())).context(context)?;
-        std::fs::write(file, text).context(context)?;
-    }
-    if medium.is_cd {
-        let image = Invocation::new("xorriso").args([
-            "-as",
-            "mkisofs",
-            "-quiet",
-            "-J",
-            "-R",
-            "-V",
-            medium.label,
-            "-o",
-        ]);
-        run(&image.arg(path).arg(directory.path()))?;
-        return Ok(());
-    }
-    run(&Invocation::new("mkfs.vfat").args(["-n", medium.label, "-C"]).arg(path).arg(KIB))?;
+    let context = || could_not_write(path);
+    let _ = std::fs::remove_file(path);
+    run(&Invocation::new("mkfs.vfat").args(["-n", label, "-C"]).arg(path).arg(KIB))?;
+    let directory = files_in_directory(path, files)?;
     let image = File::options().read(true).write(true).open(path).context(context)?;
     let size = image.metadata().context(context)?.len();
     let held = scan(directory.path(), i64::MAX).map_err(|error| Failure::new(context()).caused_by(&error))?;
     fat::fill(&Window { file: &image, offset: 0, size }, &held, true)
         .map_err(|error| Failure::new(context()).caused_by(&error))
+}
+
+/// A temporary directory with the files of a medium.
+fn files_in_directory(path: &Path, files: &[(&str, String)]) -> Result<tempfile::TempDir, Failure> {
+    let context = || could_not_write(path);
+    let directory = tempfile::tempdir_in(scratch_directory()).context(context)?;
+    for (name, text) in files {
+        let file = directory.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap_or(directory.path())).context(context)?;
+        std::fs::write(file, text).context(context)?;
+    }
+    Ok(directory)
+}
+
+fn could_not_write(path: &Path) -> String {
+    format!("could not write the medium `{}`", path.display())
 }
