@@ -12,6 +12,7 @@ const CONTROLS: &[Control] = &[
     ("gce", "", "gce", &["--cloud-fault", "no-route"], &["metadata-unused"]),
     ("gce", "", "gce", &["--cloud-fault", "missing-key"], &["no-ssh-key"]),
     ("gce", "touch /etc/cloud/cloud-init.disabled", "gce", &[], &["metadata-unused"]),
+    ("gce", "rm -r /etc/systemd/system/cloud-init-local.service.d", "gce", &[], &["wrong-network"]),
     ("aws", "", "ec2", &["--cloud-fault", "wrong-smbios"], &["metadata-unused"]),
     // cloud-init loses all metadata if an entry that is listed cannot be read.
     (

@@ -290,7 +290,25 @@ fn default_network(tree: &Tree) -> Result<(), Failure> {
         "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
         "/lib/systemd/system/systemd-networkd.service",
     )?;
+    mtu_with_cloud_init(tree)?;
     default_resolver(tree)
+}
+
+/// Lets systemd-networkd use the MTU that DHCP announces where cloud-init writes the network file: that file has no
+/// `UseMTU`, and the name of the interface is part of its name. Google's networks need it: their MTU is 1460, and path
+/// MTU discovery does not work everywhere. Source: systemd.network(5), `UseMTU` and drop-in directories.
+fn mtu_with_cloud_init(tree: &Tree) -> Result<(), Failure> {
+    if !tree.exists("/usr/bin/cloud-init") {
+        return Ok(());
+    }
+    tree.write(
+        "/etc/systemd/system/cloud-init-local.service.d/10-mtu.conf",
+        "# Written by ister: the MTU of DHCP for the interfaces that cloud-init configures.\n[Service]\n\
+         ExecStartPost=/bin/sh -c 'for file in /etc/systemd/network/10-cloud-init-*.network; do [ -e \"$$file\" ] || \
+         continue; dir=/run/systemd/network/$${file##*/}.d; mkdir -p \"$$dir\"; echo \"[DHCPv4]\" >\"$$dir/mtu.conf\"; \
+         echo UseMTU=yes >>\"$$dir/mtu.conf\"; done'\n",
+        0o644,
+    )
 }
 
 /// Enables systemd-resolved, to which systemd-networkd passes the name servers it receives. Up to Debian 11 it is part

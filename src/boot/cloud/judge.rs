@@ -5,11 +5,12 @@ use super::super::verdict::Class;
 use super::{Cloud, CloudLog, Instance, PROBE_NAME};
 
 /// The commands that are run over ssh as the cloud's user.
-pub(in crate::boot) const COMMANDS: [&str; 4] = [
+pub(in crate::boot) const COMMANDS: [&str; 5] = [
     "timeout 300 cloud-init status --wait >/dev/null 2>&1; cat /run/cloud-init/result.json",
     "hostname",
     "sudo -n true",
     concat!("timeout 20 getent ahosts ", "resolves.ister.test"),
+    "cat /sys/class/net/e*/mtu",
 ];
 
 /// The verdict if the instance did not report, or the login failed with these lines.
@@ -56,7 +57,7 @@ pub(in crate::boot) fn judge(
     log: &CloudLog,
     answers: &[Answer],
 ) -> Option<(Class, Vec<String>)> {
-    let [result, host, sudo, name, ..] = answers else {
+    let [result, host, sudo, name, mtu, ..] = answers else {
         return Some((Class::SshFailed, vec!["the commands were not run".to_owned()]));
     };
     let missing = missing(cloud, log);
@@ -84,6 +85,13 @@ pub(in crate::boot) fn judge(
     }
     if name.status != 0 {
         return Some((Class::NoDns, vec![format!("`{PROBE_NAME}` could not be resolved")]));
+    }
+    let mtu = mtu.lines.last().map_or("", |line| line.trim());
+    if let Some(announced) = cloud.mtu()
+        && mtu != announced.to_string()
+    {
+        let what = format!("the MTU is `{mtu}`, expected {announced}, which DHCP announced");
+        return Some((Class::WrongNetwork, vec![what]));
     }
     None
 }

@@ -155,24 +155,34 @@ impl Cloud {
         }
     }
 
+    /// The MTU that DHCP announces. Sources: Amazon EC2, "Network MTU for your EC2 instance"; Google Cloud, "Maximum
+    /// transmission unit".
+    fn mtu(self) -> Option<u16> {
+        match self {
+            Cloud::Ec2 => Some(9001),
+            Cloud::Gce => Some(1460),
+            _ => None,
+        }
+    }
+
     pub(super) fn lan(self, instance: &Instance) -> LanOptions {
         let mut options = LanOptions {
             names: vec![(PROBE_NAME.to_owned(), GATEWAY)],
             is_closed: instance.fault == Some(CloudFault::NoRoute),
+            mtu: self.mtu(),
             ..LanOptions::default()
         };
         match self {
             Cloud::Ec2 => {
                 options.addresses.push(METADATA);
                 // Source: Amazon EC2, "Instance metadata options": by default the response may travel one hop.
-                (options.mtu, options.hop_limit) = (Some(9001), Some(1));
+                options.hop_limit = Some(1);
             }
             Cloud::Gce => {
                 options.addresses.push(METADATA);
                 if instance.fault != Some(CloudFault::NoName) {
                     options.names.push(("metadata.google.internal".to_owned(), METADATA));
                 }
-                options.mtu = Some(1460);
             }
             Cloud::Azure => options.addresses.extend([METADATA, azure::WIRE_SERVER]),
             Cloud::Openstack => options.addresses.push(METADATA),

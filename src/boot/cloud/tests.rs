@@ -135,8 +135,10 @@ fn problems_have_their_class() {
         |status: i32, line: &str| Answer { command: String::new(), status, lines: vec![line.to_owned()] };
     let good = r#"{"v1": {"datasource": "DataSourceGCELocal", "errors": []}}"#;
     let judged =
-        |answers: [Answer; 4]| judge(Cloud::Gce, &instance(None), &log, &answers).map(|(class, _)| class);
-    let fine = || [answer(0, good), answer(0, "node-7"), answer(0, ""), answer(0, "10.0.2.2")];
+        |answers: [Answer; 5]| judge(Cloud::Gce, &instance(None), &log, &answers).map(|(class, _)| class);
+    let fine = || {
+        [answer(0, good), answer(0, "node-7"), answer(0, ""), answer(0, "10.0.2.2"), answer(0, "1460")]
+    };
     assert_eq!(judged(fine()), None);
     let with = |index: usize, other: Answer| {
         let mut answers = fine();
@@ -154,4 +156,5 @@ fn problems_have_their_class() {
     assert_eq!(with(1, answer(0, "localhost")), Some(Class::WrongHost));
     assert_eq!(with(2, answer(1, "sudo: a password is required")), Some(Class::NoSudo));
     assert_eq!(with(3, answer(2, "")), Some(Class::NoDns));
+    assert_eq!(with(4, answer(0, "1500")), Some(Class::WrongNetwork));
 }

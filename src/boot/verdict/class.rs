@@ -225,8 +225,8 @@ impl Class {
                  /etc/fstab"
             }
             Class::WrongNetwork => {
-                "the network differs from the plan: check Static_IP, Hostname, `Bundles` for another network \
-                 manager, and what hooks change in /etc/systemd/network"
+                "the network differs from the plan or from what DHCP announced: check Static_IP, Hostname, `Bundles` \
+                 for another network manager, and what hooks change in /etc/systemd/network"
             }
             Class::ResetLoop => {
                 "the machine resets repeatedly: check the kernel bundle and `cmdline` (panic=)"
