@@ -23,7 +23,8 @@ const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 const VISIBLE: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu"];
 
 /// Arguments: mount point, directories of programs, files of /etc, another directory or an empty string, command.
-/// Source: mount(8), pivot_root(8).
+/// The new root is remounted as a bind mount, so that mount(8) passes no options of tmpfs: `uid=` with an ID outside the
+/// user namespace is an error. Source: mount(8), pivot_root(8).
 const SCRIPT: &str = r#"
 set -eu
 place=$1 visible=$2 settings=$3 directory=$4
@@ -61,7 +62,7 @@ pivot_root . old
 cd /
 umount -l /old
 rmdir /old
-mount -o remount,ro /
+mount -o remount,bind,ro /
 exec "$@"
 "#;
 
@@ -70,7 +71,7 @@ exec "$@"
 /// killed when ister ends.
 pub fn jailed(invocation: &Invocation, jail: Jail<'_>) -> (Invocation, Option<String>) {
     match visible_program(&invocation.program).and_then(|program| namespaces().map(|()| program)) {
-        Ok(program) => (jail_invocation(invocation, &program, jail), None),
+        Ok(program) => (jail_invocation(invocation, &program, jail, is_root()), None),
         Err(why) => (invocation.clone().kill_on_exit(), Some(why)),
     }
 }
@@ -83,7 +84,9 @@ fn namespaces() -> Result<(), String> {
         // The first line contains the cause; mount(8) prints only a hint after it.
         let why = |error: RunError| error.last_lines().first().cloned().unwrap_or_else(|| error.to_string());
         let program = visible_program("true")?;
-        run(&jail_invocation(&Invocation::new("true"), &program, Jail::Nothing)).map(drop).map_err(why)
+        run(&jail_invocation(&Invocation::new("true"), &program, Jail::Nothing, is_root()))
+            .map(drop)
+            .map_err(why)
     };
     ALLOWED.get_or_init(probe).clone()
 }
@@ -103,7 +106,11 @@ pub fn run_jailed(invocation: &Invocation, jail: Jail<'_>) -> Result<Finished, R
     run(&jailed(invocation, jail).0).map_err(|error| error.of_program(&invocation.program))
 }
 
-fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>) -> Invocation {
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_root: bool) -> Invocation {
     let (settings, directory) = match jail {
         Jail::Nothing => ("ld.so.cache", Path::new("")),
         Jail::Resolver => ("ld.so.cache resolv.conf hosts nsswitch.conf", Path::new("")),
@@ -113,7 +120,7 @@ fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>) -> I
     let usable = |place: &&str| Path::new(place).is_dir() && !directory.starts_with(place);
     let place = PLACES.into_iter().find(usable).unwrap_or("/tmp");
     let mut jailed = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
-    if !rustix::process::geteuid().is_root() {
+    if !is_root {
         jailed = jailed.arg("--map-root-user");
     }
     jailed = jailed
@@ -153,6 +160,20 @@ mod tests {
         assert!(lines.contains(&"null") && lines.contains(&"ld.so.cache"), "{output}");
         // It is process 1 of its namespace.
         assert_eq!(lines.last(), Some(&"1"), "{output}");
+    }
+
+    /// Root's IDs exist in every user namespace, those of other users do not.
+    #[test]
+    fn ordinary_user_has_a_sandbox() {
+        if !is_root() || std::env::var_os("CI").is_none() && namespaces().is_err() {
+            return;
+        }
+        let jailed = jail_invocation(&Invocation::new("id"), Path::new("/usr/bin/id"), Jail::Nothing, false);
+        let ordinary = Invocation::new("setpriv")
+            .args(["--reuid", "12345", "--regid", "12345", "--clear-groups", "--", &jailed.program])
+            .args(&jailed.args);
+        let output = run(&ordinary).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("uid=0"));
     }
 
     #[test]
