@@ -2,7 +2,7 @@
 
 use crate::boot::Verdict;
 use crate::content::{Metadata, swupd};
-use crate::imagetest::Results;
+use crate::imagetest::{LeastMemory, Results};
 use crate::report::Receipt;
 use crate::template::Bytes;
 use serde::Serialize;
@@ -92,4 +92,13 @@ pub(super) struct SwupdVerifyOutput<'d> {
     #[cfg_attr(test, schemars(extend("const" = 1)))]
     pub version: u32,
     pub differences: &'d [swupd::Difference],
+}
+
+/// `ister test --least-memory`
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct LeastMemoryOutput {
+    #[cfg_attr(test, schemars(extend("const" = 1)))]
+    pub version: u32,
+    pub types: Vec<LeastMemory>,
 }

@@ -101,6 +101,11 @@ impl RunState {
         results.types.iter().filter(|record| is_finished(record)).cloned().collect()
     }
 
+    /// The name of the run.
+    pub(super) fn id(&self) -> String {
+        self.results.lock().unwrap_or_else(|e| e.into_inner()).run.id.clone()
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         let results = self.results.lock().unwrap_or_else(|e| e.into_inner());
         results.types.iter().any(|record| record.kind == name && is_finished(record))

@@ -62,6 +62,9 @@ enum Document {
     /// `ister test`, and its `results.json`
     #[cfg(feature = "full")]
     Test,
+    /// `ister test --least-memory`
+    #[cfg(feature = "full")]
+    LeastMemory,
     /// `ister report`
     #[cfg(feature = "full")]
     Report,
@@ -107,6 +110,8 @@ impl Document {
             #[cfg(feature = "full")]
             Document::Test => schema!("test"),
             #[cfg(feature = "full")]
+            Document::LeastMemory => schema!("least-memory"),
+            #[cfg(feature = "full")]
             Document::Report => schema!("report"),
             #[cfg(feature = "full")]
             Document::Cache => schema!("cache"),
@@ -132,7 +137,7 @@ pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Outcome> {
 #[cfg(all(test, feature = "full"))]
 mod tests {
     use super::*;
-    use crate::cli::output::{BuildOutput, CacheOutput, ReportOutput, SwupdVerifyOutput};
+    use crate::cli::output::{BuildOutput, CacheOutput, LeastMemoryOutput, ReportOutput, SwupdVerifyOutput};
     use crate::content::swupd::{Installed, Listing};
     use crate::report::{DiffOutput, LintOutput, Receipt, RulesOutput, VerifyOutput};
     use schemars::{JsonSchema, generate::SchemaSettings};
@@ -188,6 +193,7 @@ mod tests {
             (Document::Boot, generated::<crate::boot::Verdict>("Verdict of ister boot")),
             (Document::Receipt, generated::<Receipt>("Receipt of ister")),
             (Document::Test, generated::<crate::imagetest::Results>("Results of ister test")),
+            (Document::LeastMemory, generated::<LeastMemoryOutput>("Output of ister test --least-memory")),
             (Document::Report, generated::<ReportOutput>("Output of ister report")),
             (Document::Cache, generated::<CacheOutput>("Output of ister cache list")),
             (Document::SwupdInfo, generated::<Listing>("Output of ister swupd info")),

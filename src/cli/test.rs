@@ -4,13 +4,14 @@ use super::build::Format;
 use super::changed::{changed_since, revision};
 use super::console::{Console, print};
 use super::input::{at_least, count, print_json};
+use super::output::LeastMemoryOutput;
 use super::run::{Outcome, VerbosityArgs};
 use super::run_state::{Claim, RunState, begun};
 use crate::host::{Context, Failure, Invocation, Progress, set_interrupt_note, visible};
-use crate::imagetest::history::History;
+use crate::imagetest::history::{Baseline, History};
 use crate::imagetest::{
-    ImageType, MemoryBudget, Record, Results, Shard, StepOutcome, TestRun, TypePaths, expected,
-    longest_first, part, prove, read_types,
+    ImageType, LeastMemory, MemoryBudget, Record, Results, Shard, StepOutcome, TestRun, TypePaths, expected,
+    least_memory, longest_first, part, prove, read_types,
 };
 use crate::report::{Table, image_tests_junit};
 use anyhow::{anyhow, bail};
@@ -62,7 +63,8 @@ pub(super) struct TestArgs {
     run: Option<String>,
 
     /// Database of earlier runs from `ister report --history`: shards are balanced
-    /// by test duration, and the longest tests start first
+    /// by test duration, the longest tests start first, and results are compared with
+    /// earlier ones if type.json has `regression`
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
@@ -77,6 +79,11 @@ pub(super) struct TestArgs {
     /// List the types and what is booted of each, without running tests
     #[arg(long)]
     list: bool,
+
+    /// Instead of a test: search the least memory with which the first file of each
+    /// TYPE reaches its login prompt
+    #[arg(long, requires = "types", conflicts_with_all = ["changed", "shard", "run", "history", "discard", "list", "junit"])]
+    least_memory: bool,
 
     /// Also write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
@@ -102,6 +109,9 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
         let before = begun(&args.output, args.run.as_deref(), progress)?;
         print(&list(&chosen(args, named, before.as_ref(), &console)?.0));
         return Ok(Outcome::Fine);
+    }
+    if args.least_memory {
+        return search_least_memory(args, &named, &console);
     }
     if let Some(directory) = args.junit.as_ref().and_then(|path| path.parent()) {
         create_directory(directory)?;
@@ -160,6 +170,50 @@ pub(super) fn run(args: &TestArgs) -> anyhow::Result<Outcome> {
     })
 }
 
+/// `--least-memory`
+fn search_least_memory(args: &TestArgs, types: &[ImageType], console: &Console) -> anyhow::Result<Outcome> {
+    create_directory(&args.output)?;
+    let _claim = Claim::of(&args.output)?;
+    let key = args.output.join("key");
+    make_key(&key)?;
+    let more = cache_arguments(args);
+    let mut all = Vec::new();
+    for kind in types {
+        let directory = args.output.join(&kind.name);
+        all.push(least_memory(kind, &TypePaths { directory: &directory, key: &key }, &more, console)?);
+    }
+    console.finish();
+    let outcome =
+        if all.iter().all(|found| found.memory.is_some()) { Outcome::Fine } else { Outcome::Findings };
+    match args.format {
+        Format::Json => print_json(&LeastMemoryOutput { version: 1, types: all }),
+        Format::Human => all.iter().for_each(|found| print(&least_memory_table(found))),
+    }
+    Ok(outcome)
+}
+
+fn least_memory_table(found: &LeastMemory) -> String {
+    let mut table = Table::new(&["memory", "result", "last stage", "seconds"], &[0, 3]);
+    for boot in &found.boots {
+        table.row([
+            format!("{} MiB", boot.memory),
+            boot.class.to_string(),
+            boot.stage.map(|stage| stage.to_string()).unwrap_or_default(),
+            format!("{:.1}", boot.seconds),
+        ]);
+    }
+    let result = match found.memory {
+        Some(memory) => format!("{memory} MiB are enough"),
+        None => "not enough memory in type.json".to_owned(),
+    };
+    format!("{}\n{}: {}: {result}\n", table.render(), found.kind, found.file)
+}
+
+fn cache_arguments(args: &TestArgs) -> Vec<String> {
+    let directory = args.cache_dir.iter();
+    directory.flat_map(|path| ["--cache-dir".to_owned(), path.display().to_string()]).collect()
+}
+
 /// Reports the results of earlier invocations of the run, which are not repeated.
 fn report_resumed(args: &TestArgs, kept: &[Record], console: &Console) {
     if !kept.is_empty() {
@@ -185,17 +239,24 @@ fn test_all(
 ) -> anyhow::Result<()> {
     let queue = Mutex::new(queue);
     let memory = MemoryBudget::of_this_host();
-    let more: Vec<String> = args
-        .cache_dir
-        .iter()
-        .flat_map(|directory| ["--cache-dir".to_owned(), directory.display().to_string()])
-        .collect();
+    let more = cache_arguments(args);
+    let history = match &args.history {
+        Some(path) if path.exists() => Some(Mutex::new(History::open(path)?)),
+        _ => None,
+    };
+    let run = state.id();
     let work = || -> anyhow::Result<()> {
         loop {
             let Some(kind) = queue.lock().unwrap_or_else(|e| e.into_inner()).pop() else { return Ok(()) };
             let _guests = memory.take(kind.memory());
             let directory = args.output.join(&kind.name);
-            let record = prove(kind, &TypePaths { directory: &directory, key }, &more, console);
+            let earlier = match &history {
+                Some(history) => {
+                    history.lock().unwrap_or_else(|e| e.into_inner()).baseline(&kind.name, &run)?
+                }
+                None => Baseline::default(),
+            };
+            let record = prove(kind, &TypePaths { directory: &directory, key }, &more, &earlier, console);
             state.add(record.clone())?;
             if args.discard && record.is_good() {
                 discarded(&record, args, console);

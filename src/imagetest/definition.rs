@@ -9,8 +9,11 @@ use serde::{Deserialize, Deserializer, de::Error};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+/// The least memory of a guest, in MiB.
+pub(super) const LEAST_MEMORY: u32 = 16;
+
 /// How a type is tested.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Definition {
@@ -19,6 +22,53 @@ pub(crate) struct Definition {
     pub formats: Option<Vec<String>>,
     /// All boots that have to reach the login prompt. Empty for content that no firmware boots.
     pub boots: Vec<BootCase>,
+    /// The most that the results may be. A type that exceeds it fails with `over-budget`.
+    #[serde(default)]
+    pub budget: Option<Budget>,
+    /// By how much a result may exceed the median of earlier runs, such as "10%". It must also exceed their usual
+    /// spread. A type that does fails with `regression`. This needs `--history` with at least three good runs.
+    #[serde(default, deserialize_with = "percent")]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("pattern" = r"^[0-9]+(\.[0-9]+)?%$")))]
+    pub regression: Option<Percent>,
+}
+
+/// The most that the results of a type may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Budget {
+    /// Seconds from power-on to the login prompt, for each boot.
+    pub boot_seconds: Option<Seconds>,
+    /// The size of each published file without holes, in bytes or such as "700M".
+    #[serde(default, deserialize_with = "bytes")]
+    #[cfg_attr(test, schemars(with = "Option<StringOrNumber>"))]
+    pub image_bytes: Option<Bytes>,
+    /// The number of packages.
+    pub packages: Option<u64>,
+    /// The first file is booted once more with this memory, in MiB, and has to reach the login prompt.
+    pub memory_mib: Option<u32>,
+}
+
+/// Seconds with any accelerator, or with each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Seconds {
+    Any(f64),
+    Each { kvm: Option<f64>, tcg: Option<f64> },
+}
+
+/// A number of percent above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Percent(pub f64);
+
+#[cfg(test)]
+#[derive(schemars::JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only for the JSON Schema")]
+enum StringOrNumber {
+    String(String),
+    Number(u64),
 }
 
 /// One boot of one published file.
@@ -122,8 +172,36 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
     }
 }
 
+/// A number of percent, such as "10%".
+fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Percent>, D::Error> {
+    let text = String::deserialize(from)?;
+    let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    match number.filter(|number| (0.1..=1000.0).contains(number)) {
+        Some(number) => Ok(Some(Percent(number))),
+        None => Err(D::Error::custom(format!("`{text}` is not a number of percent between 0.1% and 1000%"))),
+    }
+}
+
+/// A number of bytes, or a size such as "700M".
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Bytes>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(u64),
+        Text(String),
+    }
+    match Form::deserialize(from)? {
+        Form::Number(number) => Ok(Some(Bytes(number))),
+        Form::Text(text) => match Size::parse(&text) {
+            Ok(Size::Exact(size)) => Ok(Some(size)),
+            Ok(Size::Rest) => Err(D::Error::custom("`rest` is not a number of bytes")),
+            Err(fault) => Err(D::Error::custom(fault)),
+        },
+    }
+}
+
 /// An image type with its directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ImageType {
     pub name: String,
     pub template: PathBuf,
@@ -134,6 +212,42 @@ impl ImageType {
     /// The memory in MiB that its guests need. They run one at a time.
     pub(crate) fn memory(&self) -> u32 {
         self.definition.boots.iter().map(|case| case.hardware.memory).max().unwrap_or(0)
+    }
+}
+
+impl Definition {
+    pub(super) fn has_limits(&self) -> bool {
+        self.budget.is_some() || self.regression.is_some()
+    }
+
+    /// A boot of the first file with the memory of the budget.
+    pub(super) fn small_boot(&self) -> Option<BootCase> {
+        let memory = self.budget?.memory_mib?;
+        self.boots.iter().find(|case| !case.direct).map(|case| case.with_memory(memory))
+    }
+}
+
+impl BootCase {
+    /// The same file on the same machine with this memory. Nothing but the login prompt is asked of it.
+    pub(crate) fn with_memory(&self, memory: u32) -> BootCase {
+        BootCase {
+            file: self.file.clone(),
+            firmware: self.firmware,
+            hardware: Hardware { memory, ..self.hardware },
+            seed: None,
+            cloud: None,
+            target: None,
+            ssh: false,
+            console: false,
+            again: false,
+            update: false,
+            reinstall: true,
+            grow: None,
+            checks: None,
+            tests: Vec::new(),
+            direct: self.direct,
+            allow: Vec::new(),
+        }
     }
 }
 
@@ -165,11 +279,31 @@ fn check(definition: &Definition) -> Result<(), String> {
             Checks::default().add(&text).map_err(|why| format!("`checks` of `{}`: {why}", case.file))?;
         }
     }
+    check_limits(definition)?;
     for allowance in definition.boots.iter().flat_map(|case| &case.allow) {
         allowance.argument().parse::<AllowedNote>()?;
         if allowance.reason.trim().is_empty() {
             return Err(format!("`allow` for {} has no `reason`", allowance.kind));
         }
+    }
+    Ok(())
+}
+
+fn check_limits(definition: &Definition) -> Result<(), String> {
+    let Some(budget) = &definition.budget else { return Ok(()) };
+    let seconds = match budget.boot_seconds {
+        None => vec![],
+        Some(Seconds::Any(seconds)) => vec![seconds],
+        Some(Seconds::Each { kvm, tcg }) => kvm.into_iter().chain(tcg).collect(),
+    };
+    if seconds.iter().any(|seconds| *seconds <= 0.0) {
+        return Err("`boot-seconds` has to be greater than 0".to_owned());
+    }
+    if budget.memory_mib.is_some_and(|memory| memory < LEAST_MEMORY) {
+        return Err(format!("`memory-mib` has to be at least {LEAST_MEMORY}"));
+    }
+    if (budget.memory_mib.is_some() || !seconds.is_empty()) && definition.boots.is_empty() {
+        return Err("`memory-mib` and `boot-seconds` need at least one boot".to_owned());
     }
     Ok(())
 }

@@ -8,6 +8,9 @@
 mod changed;
 mod definition;
 pub(crate) mod history;
+mod least_memory;
+#[deny(clippy::disallowed_methods)]
+mod limits;
 mod memory_budget;
 #[deny(clippy::disallowed_methods)]
 mod merge;
@@ -25,6 +28,7 @@ pub(crate) use changed::{Ingredients, texts, touched};
 #[cfg(test)]
 pub(crate) use definition::Definition as TypeDefinition;
 pub(crate) use definition::{ImageType, read_types};
+pub(crate) use least_memory::{LeastMemory, least_memory};
 pub(crate) use memory_budget::MemoryBudget;
 pub(crate) use merge::{Merged, merge};
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Runs the steps of a test. Each one is a command of this program.
 
 use super::definition::ImageType;
+use super::history::Baseline;
+use super::limits::{Measured, measure};
 use super::record::{BootRecord, FileRecord, Record, StepOutcome, StepRecord};
 use super::seed::write_seed;
 use super::steps::{Need, StepKind, TestStep, TypePaths, VISITOR, build_step, steps};
@@ -16,8 +18,14 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Builds a type, verifies its published files, and boots them on its machines. `more` contains further arguments for
-/// the build. Failures of the host are recorded too.
-pub(crate) fn prove(kind: &ImageType, place: &TypePaths, more: &[String], progress: &dyn Progress) -> Record {
+/// the build, and `earlier` the results of earlier runs. Failures of the host are recorded too.
+pub(crate) fn prove(
+    kind: &ImageType,
+    place: &TypePaths,
+    more: &[String],
+    earlier: &Baseline,
+    progress: &dyn Progress,
+) -> Record {
     let mut record =
         Record { kind: kind.name.clone(), steps: Vec::new(), files: Vec::new(), packages: BTreeMap::new() };
     let build = build_step(kind, place, more);
@@ -59,8 +67,38 @@ pub(crate) fn prove(kind: &ImageType, place: &TypePaths, more: &[String], progre
             let _ = std::fs::remove_file(place.directory.join(format!("{}.receipt.json", step.file)));
         }
     }
+    if kind.definition.has_limits() {
+        let step = limits(kind, &record, earlier);
+        if !step.outcome.is_good() {
+            progress.warn(format!("{}: {}: {}", kind.name, step.name, step.what));
+        }
+        record.steps.push(step);
+    }
     record
 }
+
+/// Compares the results with the budget of the type and with earlier runs.
+fn limits(kind: &ImageType, record: &Record, earlier: &Baseline) -> StepRecord {
+    let all = measure(&kind.definition, record, earlier);
+    let mut step = new_record(&kind.name, StepKind::Limits, "limits");
+    let is_over = all.iter().any(|measured| measured.is_over_budget());
+    (step.outcome, step.what) = if is_over {
+        (StepOutcome::Failed, OVER_BUDGET.to_owned())
+    } else if all.iter().any(|measured| measured.is_regression()) {
+        (StepOutcome::Failed, REGRESSION.to_owned())
+    } else {
+        (StepOutcome::Passed, String::new())
+    };
+    // Without a failure, all values are of interest.
+    let is_listed = |measured: &&Measured| {
+        step.outcome.is_good() || measured.is_over_budget() || measured.is_regression()
+    };
+    step.lines = all.iter().filter(is_listed).map(ToString::to_string).collect();
+    step
+}
+
+const OVER_BUDGET: &str = "over-budget";
+const REGRESSION: &str = "regression";
 
 /// The record of a step that has not run yet.
 fn new_record(of: &str, kind: StepKind, name: &str) -> StepRecord {
@@ -121,7 +159,7 @@ fn provide(need: &Need) -> Result<(), Failure> {
     }
 }
 
-fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
+pub(super) fn plan_of(kind: &ImageType, answer: &Value) -> Result<Plan, Failure> {
     let path = answer["plan"]
         .as_str()
         .ok_or_else(|| Failure::new(format!("the build of `{}` did not report a plan", kind.name)))?;
@@ -158,7 +196,7 @@ fn packages(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
 
 /// Runs a step, and returns its record and its output. A step that fails because of the host is repeated once, and is
 /// flaky if it then passes. `ready` contains an error if the step cannot be started.
-fn run_step(
+pub(super) fn run_step(
     kind: &str,
     step: &TestStep,
     ready: Result<(), Failure>,

@@ -13,6 +13,8 @@ pub enum StepKind {
     Build,
     Verify,
     Boot,
+    /// Compares results with the budget and earlier runs.
+    Limits,
 }
 
 impl StepKind {
@@ -21,6 +23,7 @@ impl StepKind {
             StepKind::Build => "build",
             StepKind::Verify => "verify",
             StepKind::Boot => "boot",
+            StepKind::Limits => "limits",
         }
     }
 }
@@ -118,7 +121,8 @@ pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &TypePaths) -> Result<
         .into_iter()
         .chain(plan.published.iter().filter(|file| file.is_bootable()).map(|file| file.name.as_str()))
         .collect();
-    for (index, case) in kind.definition.boots.iter().enumerate() {
+    let small = kind.definition.small_boot();
+    for (index, case) in kind.definition.boots.iter().chain(&small).enumerate() {
         if !startable.contains(&case.file.as_str()) {
             return Err(format!(
                 "type.json boots `{}`, but the template creates {}: add it to `formats`, or correct the name",
@@ -126,7 +130,11 @@ pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &TypePaths) -> Result<
                 startable.join(", ")
             ));
         }
-        let mut step = boot_step(case, kind, plan, place, index);
+        let mut step = if index < kind.definition.boots.len() {
+            boot_step(case, kind, plan, place, index)
+        } else {
+            small_step(case, kind, plan, place)
+        };
         // Names must be unique because results are identified by name.
         let same = steps
             .iter()
@@ -149,6 +157,15 @@ pub(super) fn steps(kind: &ImageType, plan: &Plan, place: &TypePaths) -> Result<
         ));
     }
     Ok(steps)
+}
+
+/// A boot with the memory of `case`, which is part of its name.
+pub(super) fn small_step(case: &BootCase, kind: &ImageType, plan: &Plan, place: &TypePaths) -> TestStep {
+    let mut step = boot_step(case, kind, plan, place, kind.definition.boots.len());
+    step.name = format!("{}, {} MiB)", step.name.trim_end_matches(')'), case.hardware.memory);
+    // The receipt of a file tells with what it boots, not with how little.
+    step.args.retain(|arg| arg != "--receipt");
+    step
 }
 
 /// The name of the diagram of a file's boot paths that `verify` writes to the type's directory.

@@ -136,9 +136,8 @@ fn problems_have_their_class() {
     let good = r#"{"v1": {"datasource": "DataSourceGCELocal", "errors": []}}"#;
     let judged =
         |answers: [Answer; 5]| judge(Cloud::Gce, &instance(None), &log, &answers).map(|(class, _)| class);
-    let fine = || {
-        [answer(0, good), answer(0, "node-7"), answer(0, ""), answer(0, "10.0.2.2"), answer(0, "1460")]
-    };
+    let fine =
+        || [answer(0, good), answer(0, "node-7"), answer(0, ""), answer(0, "10.0.2.2"), answer(0, "1460")];
     assert_eq!(judged(fine()), None);
     let with = |index: usize, other: Answer| {
         let mut answers = fine();

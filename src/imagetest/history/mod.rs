@@ -4,8 +4,11 @@
 
 mod past;
 
-pub(crate) use past::{Green, Past, PastSize, PastStep, flaky};
+#[cfg(test)]
+pub(crate) use past::PastBoots;
+pub(crate) use past::{Baseline, Green, Past, PastSize, PastStep, flaky};
 
+use crate::boot::Stage;
 use crate::host::Failure;
 use crate::imagetest::{Results, StepOutcome};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,10 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The version of the tables, stored in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The number of runs used for trends and estimates.
 const RUNS: u32 = 60;
 const MEASURED_RUNS: u32 = 5;
+/// The number of runs with which a result is compared.
+const BASELINE_RUNS: u32 = 20;
 
 const TABLES: &str = "
 CREATE TABLE runs (
@@ -27,6 +32,7 @@ CREATE TABLE steps (
     run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE, type TEXT NOT NULL, position INTEGER NOT NULL,
     step TEXT NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL, what TEXT NOT NULL, seconds REAL NOT NULL,
     attempts INTEGER NOT NULL, file TEXT, firmware TEXT, disk TEXT, class TEXT, boot_seconds REAL,
+    accelerator TEXT,
     PRIMARY KEY (run, type, step)
 );
 CREATE TABLE stages (
@@ -43,6 +49,8 @@ CREATE TABLE packages (
 );
 CREATE INDEX runs_by_time ON runs (started);
 ";
+/// Version 1 did not have the accelerator.
+const FROM_VERSION_1: &str = "ALTER TABLE steps ADD COLUMN accelerator TEXT";
 
 /// The history database.
 pub(crate) struct History {
@@ -69,6 +77,10 @@ impl History {
         match version {
             0 => {
                 transaction.execute_batch(TABLES).map_err(fault)?;
+                transaction.pragma_update(None, "user_version", VERSION).map_err(fault)?;
+            }
+            1 => {
+                transaction.execute_batch(FROM_VERSION_1).map_err(fault)?;
                 transaction.pragma_update(None, "user_version", VERSION).map_err(fault)?;
             }
             VERSION => {}
@@ -115,8 +127,8 @@ impl History {
                 let boot = step.boot.as_ref();
                 transaction.execute(
                     "INSERT INTO steps (run, type, position, step, kind, outcome, what, seconds, attempts, file, \
-                     firmware, disk, class, boot_seconds) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                     firmware, disk, class, boot_seconds, accelerator) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                     params![
                         run.id,
                         record.kind,
@@ -132,6 +144,7 @@ impl History {
                         boot.map(|boot| boot.hardware.disk.name()),
                         boot.map(|boot| boot.class.to_string()),
                         boot.map(|boot| boot.seconds),
+                        boot.map(|boot| boot.accelerator.to_string()),
                     ],
                 )?;
                 for time in boot.into_iter().flat_map(|boot| &boot.stages) {
@@ -181,6 +194,51 @@ impl History {
             times[times.len() / 2]
         };
         Ok(all.into_iter().map(|(kind, times)| (kind, middle(times))).collect())
+    }
+
+    /// The values of the last runs in which the type passed, without the run `except`.
+    pub(crate) fn baseline(&self, kind: &str, except: &str) -> Result<Baseline, Failure> {
+        self.read_baseline(kind, except).map_err(self.fault("read"))
+    }
+
+    fn read_baseline(&self, kind: &str, except: &str) -> rusqlite::Result<Baseline> {
+        let mut baseline = Baseline::default();
+        // Also a run that only failed its limits is no basis: a value that is too large must not become usual.
+        let good = "SELECT id FROM runs WHERE id != ?2 AND EXISTS (SELECT 1 FROM steps WHERE run = id AND type = ?1) \
+                    AND NOT EXISTS (SELECT 1 FROM steps WHERE run = id AND type = ?1 \
+                                    AND outcome NOT IN ('passed', 'flaky')) ORDER BY started DESC LIMIT ?3";
+        let all = params![kind, except, BASELINE_RUNS];
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT name, bytes FROM files JOIN runs ON runs.id = run WHERE type = ?1 AND run IN ({good}) \
+             ORDER BY started DESC"
+        ))?;
+        let mut rows = statement.query(all)?;
+        while let Some(row) = rows.next()? {
+            baseline.files.entry(row.get(0)?).or_default().push(row.get::<_, i64>(1)? as f64);
+        }
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT COUNT(*) FROM packages WHERE type = ?1 AND run IN ({good}) GROUP BY run"
+        ))?;
+        let mut rows = statement.query(all)?;
+        while let Some(row) = rows.next()? {
+            baseline.packages.push(row.get::<_, i64>(0)? as f64);
+        }
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT stages.step, accelerator, stage, at, took FROM stages \
+             JOIN steps ON steps.run = stages.run AND steps.type = stages.type AND steps.step = stages.step \
+             JOIN runs ON runs.id = stages.run \
+             WHERE stages.type = ?1 AND accelerator IS NOT NULL AND stages.run IN ({good}) ORDER BY started DESC"
+        ))?;
+        let mut rows = statement.query(all)?;
+        while let Some(row) = rows.next()? {
+            let stage: String = row.get(2)?;
+            let boots = baseline.boots.entry((row.get(0)?, row.get(1)?)).or_default();
+            if stage == Stage::Login.to_string() {
+                boots.login.push(row.get(3)?);
+            }
+            boots.stages.entry(stage).or_default().push(row.get(4)?);
+        }
+        Ok(baseline)
     }
 
     /// The runs before this one. The trends include this run.

@@ -14,6 +14,26 @@ pub struct Past {
     pub green: BTreeMap<String, Green>,
 }
 
+/// The values of earlier runs in which a type passed, newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Baseline {
+    /// Sizes in bytes, by published file.
+    pub files: BTreeMap<String, Vec<f64>>,
+    /// Numbers of packages.
+    pub packages: Vec<f64>,
+    /// By step and accelerator.
+    pub boots: BTreeMap<(String, String), PastBoots>,
+}
+
+/// The times of earlier boots, in seconds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PastBoots {
+    /// From power-on to the login prompt.
+    pub login: Vec<f64>,
+    /// How long each stage took.
+    pub stages: BTreeMap<String, Vec<f64>>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastStep {
     pub run: String,

@@ -34,6 +34,7 @@ pub(super) fn page(site: &Site) -> Markup {
         }
         main {
             (wrong(site))
+            (limits(site))
             section {
                 h2 { "Results by type, format and firmware" }
                 (matrix(site))
@@ -90,6 +91,29 @@ fn wrong(site: &Site) -> Markup {
                         p { "Reproduce: " code { (step.command) } }
                         @if let Some(boot) = &step.boot { p { a href={ (boot.report) "/index.html" } { "Boot report of " (boot.file) } } }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// The values that have limits.
+fn limits(site: &Site) -> Markup {
+    let steps: Vec<(&Record, &StepRecord)> = site
+        .run
+        .results
+        .types
+        .iter()
+        .flat_map(|record| record.steps.iter().map(move |step| (record, step)))
+        .filter(|(_, step)| step.kind == StepKind::Limits)
+        .collect();
+    html! {
+        @if !steps.is_empty() {
+            section {
+                h2 { "Budgets and regressions" }
+                @for (record, step) in steps {
+                    h3 { (record.kind) " " (words::badge(step.outcome)) }
+                    ul { @for line in &step.lines { li { (words::prose(line)) } } }
                 }
             }
         }
