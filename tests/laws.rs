@@ -262,6 +262,7 @@ proptest! {
 const NOT_GENERATED: &[&str] = &[
     "bootloader-missing",
     "cmdline-grub",
+    "cmdline-ipxe",
     "cmdline-long",
     "disk-size-aws",
     "filesystem-size",

@@ -10,7 +10,7 @@ pub const HOSTILE: &str = r#"a.a=1;2 a.b=x&y a.c=<z> a.d=$HOME a.e={q} a.f=`w` a
 const QUOTES: &str = r#" a.j=it's a.k="in  side" a.l=\n"#;
 pub const CONSOLE: &str = "console=tty0 console=ttyS0,115200n8 ";
 
-/// systemd-boot, QEMU itself, GRUB for BIOS, GRUB on a CD with both firmwares, and a network boot.
+/// systemd-boot, QEMU itself, GRUB for BIOS, GRUB on a CD and iPXE with both firmwares.
 pub fn every_loader(world: &World) -> Outcome {
     let directory = world.path("command-line");
     let build = |template: &str, line: &str, formats: &str| -> Result<Value, libtest_mimic::Failed> {
@@ -37,9 +37,10 @@ pub fn every_loader(world: &World) -> Outcome {
             planned = planned.split_once(" rw ").map_or(planned, |(_, own)| own);
         }
         eprintln!("{name} {options:?}: {} s", verdict["seconds"]);
-        // Options added by boot loaders, and options of live-boot.
-        let is_added =
-            |word: &&str| ["BOOT_IMAGE=", "initrd=", "boot=live"].iter().any(|start| word.starts_with(start));
+        // Options added by boot loaders (iPXE for UEFI adds the name of the kernel), and options of live-boot.
+        let is_added = |word: &&str| {
+            ["BOOT_IMAGE=", "initrd=", "boot=live", "vmlinuz"].iter().any(|start| word.starts_with(start))
+        };
         let words = words(seen).into_iter().filter(|word| !is_added(word)).collect::<Vec<_>>();
         expect(words.join(" ") == planned, &format!("{name} {options:?}:\n{seen}\n{planned}"))
     };
@@ -48,11 +49,16 @@ pub fn every_loader(world: &World) -> Outcome {
     expect(planned.as_str().is_some_and(|line| line.contains(HOSTILE)), &format!("{planned}"))?;
     boot("kvm.img", &[], &planned)?;
     boot("kvm.img", &["--direct"], &planned)?;
-    let planned = build("vm-tests/kvm-legacy/template.json", HOSTILE, r#"Formats=["iso", "pxe"]"#)?;
+    let legacy = "vm-tests/kvm-legacy/template.json";
+    let planned = build(legacy, HOSTILE, r#"Formats=["iso"]"#)?;
     boot("kvm-legacy.img", &[], &planned)?;
     boot("kvm-legacy.iso", &["--firmware", "bios"], &planned)?;
     boot("kvm-legacy.iso", &["--firmware", "uefi"], &planned)?;
-    boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048"], &planned)?;
+    // iPXE splits at whitespace, also between quotes.
+    let planned = build(legacy, &HOSTILE.replace("some  text", "some text"), r#"Formats=["pxe"]"#)?;
+    boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048", "--firmware", "bios"], &planned)?;
+    boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048", "--firmware", "uefi"], &planned)?;
+    boot("kvm-legacy.pxe.tar.xz", &["--memory", "2048", "--direct"], &planned)?;
     std::fs::remove_dir_all(&directory).map_err(|e| e.to_string())?;
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Prepares an image file for QEMU: the file itself, or the unpacked content of a compressed one.
 
-use super::machine::DirectKernel;
-use crate::host::{Context, Failure, inherited_name, scratch_directory};
+use crate::host::{Context, Failure, scratch_directory};
 use crate::image::format::{self, ImageFormat, NetworkBoot};
 use crate::verify::boot_path::Initramfs;
 use std::fs::File;
@@ -30,7 +29,7 @@ impl Attached {
     pub(super) fn files(&self) -> Vec<&File> {
         match self {
             Attached::Disk(file, _) => vec![file],
-            Attached::Network(network) => vec![&network.kernel, &network.initrd],
+            Attached::Network(_) => Vec::new(),
         }
     }
 
@@ -55,14 +54,12 @@ impl Attached {
         Some(size + unpacked)
     }
 
-    /// The kernel of a network boot, which is started without a boot loader.
-    pub(super) fn kernel(&self) -> Option<DirectKernel> {
-        let Attached::Network(network) = self else { return None };
-        Some(DirectKernel {
-            kernel: inherited_name(&network.kernel).into(),
-            initrd: Some(inherited_name(&network.initrd).into()),
-            command_line: network.command_line.clone(),
-        })
+    /// The files of a network boot.
+    pub(super) fn network_boot(&self) -> Option<&NetworkBoot> {
+        match self {
+            Attached::Disk(..) => None,
+            Attached::Network(network) => Some(network),
+        }
     }
 }
 

@@ -9,16 +9,19 @@ use super::attach::Attached;
 use super::checks::CheckResult;
 use super::guest::Guest;
 use super::health;
+use super::lan::Lan;
 use super::log::{SHORTEST_SECRET, SerialLog};
 use super::machine::Machine;
 use super::menu::OlderKernel;
 use super::monitor::BootMonitor;
+use super::netboot;
 use super::run::{BootOptions, SERIAL_LOG};
 use super::session::Answer;
 use super::ssh::free_port;
 use super::update::{self, Kernels};
 use super::verdict::{Again, Attempt, Class, Note, NoteKind};
 use crate::host::{Context, Failure, Progress};
+use crate::image::format::NetworkBoot;
 use crate::plan::command_line::words;
 use crate::plan::{Firmware, Loader};
 use crate::template::Secret;
@@ -28,6 +31,7 @@ use provision::Provisioned;
 pub(crate) use provision::write_fat_medium;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Runs an image until the outcome of the boot is certain.
@@ -48,7 +52,8 @@ pub(super) fn attempt(
     let secrets = secrets(options);
     let log = serial_log(options, &secrets)?;
     let machine = parts.machine(options, ssh_port, &ports, &files)?;
-    let mut bench = Bench { options, machine, log, provisioned, ports: &ports, progress };
+    let network_boot = attached.network_boot();
+    let mut bench = Bench { options, machine, log, provisioned, network_boot, ports: &ports, progress };
 
     let mut run = bench.run(None)?;
     let elapsed = run.guest.age();
@@ -144,12 +149,16 @@ fn forwarded_ports(options: &BootOptions) -> Result<BTreeMap<u16, u16>, Failure>
     options.checks.ports().into_iter().map(free).collect()
 }
 
+/// The port of an ssh server.
+const SSH: u16 = 22;
+
 /// State shared by all boots of an attempt.
 struct Bench<'b> {
     options: &'b BootOptions<'b>,
     machine: Machine<'b>,
     log: Option<SerialLog>,
     provisioned: Option<&'b Provisioned>,
+    network_boot: Option<&'b NetworkBoot>,
     ports: &'b BTreeMap<u16, u16>,
     progress: &'b dyn Progress,
 }
@@ -168,10 +177,9 @@ impl Bench<'_> {
     fn run(&mut self, keys: Option<OlderKernel>) -> Result<WatchedBoot, Failure> {
         let log = self.log.as_mut().map(SerialLog::share).transpose();
         let log = log.context(|| "could not duplicate the file descriptor of the serial log".to_owned())?;
-        let network = self.provisioned.map(Provisioned::network).transpose()?;
-        let (lan, cloud_port) = match network {
+        let (lan, cloud_port) = match self.provisioned.map(Provisioned::network).transpose()? {
             Some((lan, socket, port)) => (Some((lan, socket)), Some(port)),
-            None => (None, None),
+            None => (self.network_boot()?, None),
         };
         let mut guest = Guest::start(&self.machine, lan, log, self.progress)?;
         let is_plain = keys.is_none();
@@ -189,6 +197,14 @@ impl Bench<'_> {
             return self.run(None);
         }
         Ok(WatchedBoot { cloud_port, guest, monitor, ended: ended.unwrap_or(Class::EmulatorFailed) })
+    }
+
+    /// The network segment with the server of a network boot.
+    fn network_boot(&self) -> Result<Option<(Lan, UnixStream)>, Failure> {
+        let Some(boot) = self.network_boot.filter(|_| self.machine.direct.is_none()) else { return Ok(None) };
+        let ssh = self.machine.ssh_port.map(|port| (port, SSH));
+        let ports = self.ports.iter().map(|(guest, port)| (*port, *guest));
+        netboot::serve(boot, &ssh.into_iter().chain(ports).collect::<Vec<_>>()).map(Some)
     }
 
     fn look(&self, run: &mut WatchedBoot, commands: &[String]) -> Look {

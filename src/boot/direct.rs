@@ -3,7 +3,7 @@
 
 use super::machine::DirectKernel;
 use crate::host::{Context, Failure, inherited_name};
-use crate::image::format;
+use crate::image::format::{self, NetworkBoot};
 use crate::verify::default_start;
 use std::fs::File;
 use std::io::Write;
@@ -22,6 +22,11 @@ impl OwnKernel {
     /// # Errors
     /// No boot path of the image leads to a kernel.
     pub fn of_image(image: &Path, scratch: &Path) -> Result<OwnKernel, Failure> {
+        let context = || format!("could not read the image `{}`", image.display());
+        if format::is_network_boot(&File::open(image).context(context)?).context(context)? {
+            let NetworkBoot { kernel, initrd, command_line, .. } = format::open_network_boot(image, scratch)?;
+            return Ok(OwnKernel { kernel, initrd: Some(initrd), command_line });
+        }
         let opened = format::open(image, scratch)?;
         let start = default_start(&opened)?.ok_or_else(|| {
             Failure::new(format!(

@@ -138,6 +138,8 @@ pub(super) struct Machine<'a> {
     /// read those.
     pub credentials: &'a [String],
     pub direct: Option<&'a DirectKernel>,
+    /// The firmware boots from the network.
+    pub boots_from_network: bool,
     /// All files that QEMU inherits.
     pub files: &'a [&'a File],
 }
@@ -174,7 +176,7 @@ impl Machine<'_> {
             .args(["-chardev", &format!("socket,id=monitor0,fd={monitor}")])
             .args(["-mon", "chardev=monitor0,mode=control"])
             .args(["-netdev", &self.netdev(lan)])
-            .args(["-device", network_device(network_card)]);
+            .args(["-device", &network_device(network_card, self.boots_from_network)]);
         for value in self.smbios {
             invocation = invocation.args(["-smbios", value]);
         }
@@ -272,13 +274,14 @@ pub(super) fn credential(name: &str, value: &[u8]) -> String {
     format!("io.systemd.credential.binary:{name}={value}")
 }
 
-/// A network device without a boot ROM, so that nothing is booted from the network.
-fn network_device(card: NetworkCard) -> &'static str {
-    match card {
-        NetworkCard::VirtioNet => "virtio-net-pci,netdev=net0,romfile=",
-        NetworkCard::E1000 => "e1000,netdev=net0,romfile=",
-        NetworkCard::Vmxnet3 => "vmxnet3,netdev=net0,romfile=",
-    }
+/// A network device. Without a boot ROM nothing is booted from the network; QEMU's own ROM is iPXE.
+fn network_device(card: NetworkCard, boots: bool) -> String {
+    let model = match card {
+        NetworkCard::VirtioNet => "virtio-net-pci",
+        NetworkCard::E1000 => "e1000",
+        NetworkCard::Vmxnet3 => "vmxnet3",
+    };
+    format!("{model},netdev=net0,{}", if boots { "bootindex=0" } else { "romfile=" })
 }
 
 /// In QEMU's option lists a comma is doubled.
@@ -310,6 +313,7 @@ mod tests {
             credentials: &[],
             files: &[],
             direct: None,
+            boots_from_network: false,
         };
         assert_eq!(
             machine.invocation(5, 6, None).to_string(),

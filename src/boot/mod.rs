@@ -19,6 +19,7 @@ mod machine;
 mod menu;
 mod monitor;
 mod mounts;
+mod netboot;
 mod network;
 mod patterns;
 mod qmp;

@@ -70,7 +70,7 @@ pub enum Start {
     Firmware,
     /// QEMU directly. Firmware and boot loader are not tested.
     Kernel,
-    /// QEMU in place of a network boot. There is no disk.
+    /// The firmware from the network. There is no disk.
     Network,
 }
 

@@ -1,6 +1,6 @@
 //! Searches the least memory with which an image reaches its login prompt.
 
-use super::definition::{ImageType, LEAST_MEMORY};
+use super::definition::{BootCase, ImageType, LEAST_MEMORY};
 use super::run::{plan_of, run_step};
 use super::steps::{TypePaths, build_step, small_step};
 use crate::boot::{Class, Stage};
@@ -53,13 +53,16 @@ pub(crate) fn least_memory(
         return Err(Failure::new(format!("`{}` was not built", kind.name)).detail(built.lines.join("\n")));
     }
     let plan = plan_of(kind, &answer)?;
+    // The raw image does not have to be unpacked for each boot.
+    let is_raw = |image: &&str| case.file.starts_with(&format!("{image}."));
+    let file = plan.image().filter(is_raw).unwrap_or(&case.file);
     let mut boots = Vec::new();
     let memory = search(case.hardware.memory, |memory| {
-        let step = small_step(&case.with_memory(memory), kind, &plan, place);
+        let small = BootCase { file: file.to_owned(), ..case.with_memory(memory) };
+        let step = small_step(&small, kind, &plan, place);
         let (record, _) = run_step(&kind.name, &step, Ok(()), progress);
         let boot = record.boot.ok_or_else(|| {
-            Failure::new(format!("`{}` was not booted with {memory} MiB", case.file))
-                .detail(record.lines.join("\n"))
+            Failure::new(format!("`{file}` was not booted with {memory} MiB")).detail(record.lines.join("\n"))
         })?;
         boots.push(SmallBoot {
             memory,
@@ -69,7 +72,7 @@ pub(crate) fn least_memory(
         });
         Ok(record.outcome.is_good())
     })?;
-    Ok(LeastMemory { kind: kind.name.clone(), file: case.file.clone(), memory, boots })
+    Ok(LeastMemory { kind: kind.name.clone(), file: file.to_owned(), memory, boots })
 }
 
 /// The least multiple of [`PRECISION`] up to `most` that is enough, if more memory is never worse. `most` is tried first.

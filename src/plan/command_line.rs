@@ -53,6 +53,20 @@ pub fn altered_by_grub(line: &str) -> Option<&str> {
     words(line).into_iter().find(|word| argument(word).is_none())
 }
 
+/// The first parameter that a script of iPXE cannot pass unchanged: iPXE splits at whitespace even between quotes,
+/// inserts settings for `${name}`, ends a command at `||`, `&&` and `;`, and starts a comment at a word with `#`. Source:
+/// iPXE, src/core/exec.c.
+pub fn altered_by_ipxe(line: &str) -> Option<&str> {
+    let is_altered = |word: &&str| {
+        let mut parts = word.split(' ');
+        word.contains("${")
+            || word.contains(|c: char| c.is_ascii_whitespace() && c != ' ')
+            || word.contains("  ")
+            || parts.any(|part| part.starts_with('#') || matches!(part, "||" | "&&" | ";"))
+    };
+    words(line).into_iter().find(is_altered)
+}
+
 /// An equivalent parameter that GRUB passes unchanged: `"name=some value"` for `name="some value"`.
 pub fn equivalent_for_grub(word: &str) -> Option<String> {
     let bare = word.replace('"', "");
@@ -138,6 +152,17 @@ mod tests {
             if argument.contains(' ') { format!("\"{inside}\"") } else { inside }
         });
         escaped.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn words_that_ipxe_alters() {
+        for line in
+            ["a=${b}", "quiet #1", "a || b", "a && b", "a ;", "\"a=b  c\"", "\"a=b ; c\"", "\"a=b #c\""]
+        {
+            assert!(altered_by_ipxe(line).is_some(), "{line}");
+        }
+        let fine = r#"a=1;2 b=x&y c=$d e={f} g=#1 "h=i j" k="l m" n=it's"#;
+        assert_eq!(altered_by_ipxe(fine), None);
     }
 
     proptest! {

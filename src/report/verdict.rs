@@ -105,7 +105,10 @@ fn circumstances(verdict: &Verdict) -> String {
     if !verdict.given.is_empty() {
         out.push_str(&format!("additional inputs: {}\n", verdict.given.join(", ")));
     }
-    if verdict.start != Start::Firmware {
+    if verdict.start == Start::Network {
+        out.push_str("network boot: iPXE loaded kernel and initramfs\n");
+    }
+    if verdict.start == Start::Kernel {
         out.push_str("direct kernel boot: firmware and boot loader were not tested\n");
     }
     out

@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 pub(super) struct Parts<'a> {
     attached: &'a Attached,
     ovmf: Option<Ovmf>,
-    kernel: Option<DirectKernel>,
     credentials: Vec<File>,
     credential_names: Vec<String>,
     written: Written,
@@ -44,7 +43,6 @@ impl<'a> Parts<'a> {
         let archive = options.update.map(Archive::of_directory).transpose()?;
         Ok(Parts {
             attached,
-            kernel: attached.kernel(),
             credential_names: credentials.iter().map(inherited_name).collect(),
             credentials,
             written: Written::begin(attached.disk(), ovmf.as_ref(), options.grow)?,
@@ -95,7 +93,8 @@ impl<'a> Parts<'a> {
             smbios: &self.smbios,
             update: self.archive.as_ref().map(|(_, name)| name.as_str()),
             credentials: &self.credential_names,
-            direct: self.opened.direct.as_ref().or(self.kernel.as_ref()),
+            direct: self.opened.direct.as_ref(),
+            boots_from_network: self.attached.network_boot().is_some() && self.opened.direct.is_none(),
             files,
         })
     }

@@ -59,7 +59,7 @@ impl Provisioned {
         let port = listener.local_addr().context(context)?.port();
         let service =
             Metadata { cloud: self.cloud, instance: self.instance.clone(), log: Arc::clone(&self.log) };
-        let lan = Lan::start(ours, self.cloud.lan(&self.instance), Box::new(service), listener)?;
+        let lan = Lan::start(ours, self.cloud.lan(&self.instance), Box::new(service), vec![(listener, 22)])?;
         Ok((lan, theirs, port))
     }
 

@@ -1,3 +1,4 @@
+use super::super::lan::Body;
 use super::super::session::Answer;
 use super::super::verdict::Class;
 use super::*;
@@ -27,7 +28,8 @@ fn ask(
         body: Vec::new(),
     };
     let response = cloud.respond(&instance(fault), METADATA, &request);
-    (response.status, String::from_utf8(response.body).unwrap())
+    let Body::Bytes(body) = response.body else { panic!("metadata is not a file") };
+    (response.status, String::from_utf8(body).unwrap())
 }
 
 #[test]

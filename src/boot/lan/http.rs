@@ -1,6 +1,9 @@
 //! HTTP/1.1 messages of the metadata services. Source: RFC 9112.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 /// Largest request, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -18,11 +21,67 @@ pub(in crate::boot) struct Request {
 }
 
 /// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(in crate::boot) struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::boot) enum Body {
+    Bytes(Vec<u8>),
+    /// A file and its size in bytes.
+    File(Arc<File>, u64),
+}
+
+impl Body {
+    fn size(&self) -> u64 {
+        match self {
+            Body::Bytes(bytes) => bytes.len() as u64,
+            Body::File(_, size) => *size,
+        }
+    }
+}
+
+/// A response that is being sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    head: Vec<u8>,
+    body: Body,
+    /// Bytes that were sent, of head and body together.
+    sent: u64,
+}
+
+impl Outgoing {
+    pub(super) fn is_sent(&self) -> bool {
+        self.sent == self.head.len() as u64 + self.body.size()
+    }
+
+    /// Fills the buffer with the next bytes. Returns their number, or nothing if they cannot be read.
+    pub(super) fn next(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let copied = |from: &[u8], buffer: &mut [u8]| {
+            let count = from.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&from[..count]);
+            count
+        };
+        let count = match self.head.get(self.sent as usize..).filter(|rest| !rest.is_empty()) {
+            Some(rest) => copied(rest, buffer),
+            None => {
+                let at = self.sent - self.head.len() as u64;
+                match &self.body {
+                    Body::Bytes(bytes) => copied(&bytes[at as usize..], buffer),
+                    Body::File(file, size) => {
+                        let count = (size - at).min(buffer.len() as u64) as usize;
+                        file.read_exact_at(&mut buffer[..count], at).ok()?;
+                        count
+                    }
+                }
+            }
+        };
+        self.sent += count as u64;
+        Some(count)
+    }
 }
 
 impl Request {
@@ -104,22 +163,22 @@ impl Response {
         Response {
             status: 200,
             headers: vec![("Content-Type".to_owned(), "text/plain".to_owned())],
-            body: body.into().into_bytes(),
+            body: Body::Bytes(body.into().into_bytes()),
         }
     }
 
     pub(in crate::boot) fn json(value: &serde_json::Value) -> Response {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
-        Response { status: 200, headers, body: value.to_string().into_bytes() }
+        Response { status: 200, headers, body: Body::Bytes(value.to_string().into_bytes()) }
     }
 
     pub(in crate::boot) fn xml(body: String) -> Response {
         let headers = vec![("Content-Type".to_owned(), "text/xml; charset=utf-8".to_owned())];
-        Response { status: 200, headers, body: body.into_bytes() }
+        Response { status: 200, headers, body: Body::Bytes(body.into_bytes()) }
     }
 
     pub(in crate::boot) fn status(status: u16) -> Response {
-        Response { status, headers: Vec::new(), body: Vec::new() }
+        Response { status, headers: Vec::new(), body: Body::Bytes(Vec::new()) }
     }
 
     pub(in crate::boot) fn with(mut self, name: &str, value: &str) -> Response {
@@ -127,7 +186,13 @@ impl Response {
         self
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// A file, of which `size` bytes are sent.
+    pub(in crate::boot) fn file(file: Arc<File>, size: u64) -> Response {
+        let headers = vec![("Content-Type".to_owned(), "application/octet-stream".to_owned())];
+        Response { status: 200, headers, body: Body::File(file, size) }
+    }
+
+    pub(super) fn outgoing(self) -> Outgoing {
         let reason = match self.status {
             200 => "OK",
             401 => "Unauthorized",
@@ -140,9 +205,7 @@ impl Response {
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
-        text.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", self.body.len()));
-        let mut bytes = text.into_bytes();
-        bytes.extend_from_slice(&self.body);
-        bytes
+        text.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", self.body.size()));
+        Outgoing { head: text.into_bytes(), body: self.body, sent: 0 }
     }
 }

@@ -7,6 +7,9 @@ mod http;
 mod servers;
 
 use crate::host::{Context, Failure};
+#[cfg(test)]
+pub(super) use http::Body;
+use http::Outgoing as OutgoingResponse;
 pub(super) use http::{Request, Response};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -49,6 +52,8 @@ pub(super) struct LanOptions {
     pub names: Vec<(String, Ipv4Addr)>,
     /// Whether DHCP announces only an address, without a router, a name server and a time server.
     pub is_closed: bool,
+    /// The address of a boot file, which DHCP announces.
+    pub boot_file: Option<String>,
     /// Responses of the metadata service get this time to live, so that they reach only the instance itself.
     pub hop_limit: Option<u8>,
 }
@@ -65,20 +70,23 @@ pub(super) struct Lan {
 }
 
 impl Lan {
-    /// `socket` is connected to QEMU. Connections to `ssh`, on the host's loopback interface, are passed to port 22 of
-    /// the guest.
+    /// `socket` is connected to QEMU. Connections to the listeners, on the host's loopback interface, are passed to
+    /// these ports of the guest.
     pub(super) fn start(
         socket: UnixStream,
         options: LanOptions,
         service: Box<dyn HttpService>,
-        ssh: TcpListener,
+        listeners: Vec<(TcpListener, u16)>,
     ) -> Result<Lan, Failure> {
         let context = || "could not start the network of the guest".to_owned();
         socket.set_read_timeout(Some(TICK)).context(context)?;
-        ssh.set_nonblocking(true).context(context)?;
+        for (listener, _) in &listeners {
+            listener.set_nonblocking(true).context(context)?;
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || Segment::new(socket, options, service, ssh).run(&stopped));
+        let thread =
+            std::thread::spawn(move || Segment::new(socket, options, service, listeners).run(&stopped));
         Ok(Lan { stop, thread: Some(thread) })
     }
 }
@@ -170,8 +178,7 @@ impl Device for Card {
 #[derive(Default)]
 struct Served {
     received: Vec<u8>,
-    to_send: Vec<u8>,
-    is_answered: bool,
+    response: Option<OutgoingResponse>,
 }
 
 /// A connection from the host to the guest.
@@ -194,7 +201,7 @@ struct Segment {
     dhcp: SocketHandle,
     names: SocketHandle,
     time: SocketHandle,
-    listener: TcpListener,
+    listeners: Vec<(TcpListener, u16)>,
     forwarded: Vec<Forwarded>,
     next_port: u16,
     started: std::time::Instant,
@@ -217,7 +224,7 @@ impl Segment {
         socket: UnixStream,
         options: LanOptions,
         service: Box<dyn HttpService>,
-        listener: TcpListener,
+        listeners: Vec<(TcpListener, u16)>,
     ) -> Segment {
         let mtu = usize::from(options.mtu.unwrap_or(1500));
         let mut card = Card { socket, unread: Vec::new(), frames: VecDeque::new(), mtu };
@@ -244,7 +251,7 @@ impl Segment {
             options,
             service,
             http,
-            listener,
+            listeners,
             forwarded: Vec::new(),
             next_port: 49_152,
             started: std::time::Instant::now(),
@@ -301,14 +308,14 @@ impl Segment {
                 let _ = socket.listen(80);
                 continue;
             }
-            while socket.can_recv() && !served.is_answered {
+            while socket.can_recv() && served.response.is_none() {
                 let received = &mut served.received;
                 let _ = socket.recv(|data| {
                     received.extend_from_slice(data);
                     (data.len(), ())
                 });
             }
-            if !served.is_answered
+            if served.response.is_none()
                 && let Some(request) = Request::parse(&served.received)
                 && let Some(local) = socket.local_endpoint()
             {
@@ -317,32 +324,42 @@ impl Segment {
                     Ok(request) => self.service.respond(to, &request),
                     Err(status) => Response::status(status),
                 };
-                served.to_send = response.to_bytes();
-                served.is_answered = true;
+                served.response = Some(response.outgoing());
                 if self.options.addresses.contains(&to) {
                     socket.set_hop_limit(self.options.hop_limit);
                 }
             }
-            if served.is_answered && socket.can_send() && !served.to_send.is_empty() {
-                let sent = socket.send_slice(&served.to_send).unwrap_or(0);
-                served.to_send.drain(..sent);
+            if let Some(response) = &mut served.response {
+                while socket.can_send() && !response.is_sent() {
+                    let filled = socket.send(|buffer| {
+                        let count = response.next(buffer);
+                        (count.unwrap_or(0), count.is_some())
+                    });
+                    if filled != Ok(true) {
+                        socket.abort();
+                        break;
+                    }
+                }
             }
+            let is_sent = served.response.as_ref().is_some_and(OutgoingResponse::is_sent);
             // Each response ends its connection. A peer that gives up early is closed, too.
-            if served.is_answered && served.to_send.is_empty() || !socket.may_recv() && socket.may_send() {
+            if is_sent || !socket.may_recv() && socket.may_send() {
                 socket.close();
             }
         }
     }
 
     fn forward(&mut self) {
-        if let Ok((stream, _)) = self.listener.accept()
-            && stream.set_nonblocking(true).is_ok()
-        {
+        for (listener, port) in &self.listeners {
+            let Ok((stream, _)) = listener.accept() else { continue };
+            if stream.set_nonblocking(true).is_err() {
+                continue;
+            }
             let handle = self.sockets.add(tcp_socket());
             let socket = self.sockets.get_mut::<tcp::Socket>(handle);
             self.next_port = self.next_port.checked_add(1).unwrap_or(49_152);
             let from = IpEndpoint::new(GATEWAY.into(), self.next_port);
-            let to = IpEndpoint::new(GUEST.into(), 22);
+            let to = IpEndpoint::new(GUEST.into(), *port);
             if socket.connect(self.interface.context(), to, from).is_ok() {
                 let (to_guest, to_client) = (Vec::new(), Vec::new());
                 self.forwarded.push(Forwarded { handle, stream, to_guest, to_client, client_closed: false });

@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Lease time in seconds.
 const LEASE: u32 = 86_400;
 
-/// The reply to a DHCP request. Source: RFC 2131; RFC 2132, 5.1 (MTU) and 8.3 (NTP servers).
+/// The reply to a DHCP request. Source: RFC 2131; RFC 2132, 5.1 (MTU), 8.3 (NTP servers) and 9.5 (boot
+/// file).
 pub(super) fn dhcp(data: &[u8], options: &LanOptions) -> Option<Vec<u8>> {
     let packet = DhcpPacket::new_checked(data).ok()?;
     let request = DhcpRepr::parse(&packet).ok()?;
@@ -22,6 +23,9 @@ pub(super) fn dhcp(data: &[u8], options: &LanOptions) -> Option<Vec<u8>> {
     let mut additional = Vec::new();
     if let Some(mtu) = &mtu {
         additional.push(DhcpOption { kind: 26, data: mtu });
+    }
+    if let Some(file) = &options.boot_file {
+        additional.push(DhcpOption { kind: 67, data: file.as_bytes() });
     }
     if !options.is_closed {
         additional.push(DhcpOption { kind: 42, data: &ntp });

@@ -1,5 +1,6 @@
 //! Network boot: a kernel, and an initramfs with the complete root tree, so nothing has to be mounted. Both are in a
-//! tar.xz together with a menu for PXELINUX, to be unpacked on a TFTP server. Source: the Syslinux wiki, "PXELINUX".
+//! tar.xz together with a menu for PXELINUX and a script for iPXE, to be unpacked on a TFTP or HTTP server. Sources: the Syslinux
+//! wiki, "PXELINUX"; ipxe.org, "scripting".
 
 use super::comparison::Comparing;
 use super::source::{Raw, Source};
@@ -16,6 +17,8 @@ use tar::{Archive, Builder, EntryType, Header};
 pub(super) const KERNEL: &str = "vmlinuz";
 pub(super) const INITRD: &str = "initrd";
 pub(super) const MENU: &str = "pxelinux.cfg/default";
+/// A script for iPXE, which is also the firmware of QEMU's network cards.
+pub(super) const SCRIPT: &str = "boot.ipxe";
 const LEVEL: i32 = 12;
 /// The output is the same for any number of threads except 0.
 const MOST_WORKERS: usize = 16;
@@ -41,6 +44,8 @@ pub(super) fn write(
         diskless.command_line
     );
     add(&mut builder, MENU, time, menu.len() as u64, &mut menu.as_bytes()).context(context)?;
+    let script = script(&diskless.command_line);
+    add(&mut builder, SCRIPT, time, script.len() as u64, &mut script.as_bytes()).context(context)?;
     let size = kernel.data.end - kernel.data.start;
     add(&mut builder, KERNEL, time, size, &mut tree.reader(kernel)).context(context)?;
     let size = initrd.metadata().context(context)?.len();
@@ -49,6 +54,12 @@ pub(super) fn write(
     builder.into_inner().and_then(|mut buffer| buffer.flush()).context(context)?;
     xz::write(&Raw::new(&packed).context(context)?, out).context(context)?;
     Ok(tree.lost(|item| is_inside(item, diskless), |_| false))
+}
+
+/// The script for iPXE. File names are relative to the script. Source: ipxe.org, "cmd/kernel": Linux needs the name of
+/// its initramfs if it is started by UEFI.
+fn script(command_line: &str) -> String {
+    format!("#!ipxe\nkernel {KERNEL} initrd={INITRD} {command_line}\ninitrd {INITRD}\nboot\n")
 }
 
 /// Returns whether an item belongs to a system without a disk: not to the boot partition, and not to files that mount
@@ -111,6 +122,9 @@ pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path
     let back = unpack(file, scratch)
         .context(context)?
         .ok_or_else(|| Failure::new("parts of the published file are missing"))?;
+    if back.script != script(&diskless.command_line) {
+        return Err(Failure::new(context()).detail(format!("`{SCRIPT}` differs")));
+    }
     (&back.kernel).rewind().context(context)?;
     let mut kernel = Comparing::new(&back.kernel);
     io::copy(&mut tree.reader(kernel_of(&tree)?), &mut kernel).context(context)?;
@@ -120,8 +134,10 @@ pub(super) fn check(root: &Raw, diskless: &Diskless, file: &File, scratch: &Path
     unpacked(&tree, diskless, &mut initrd).and_then(|()| initrd.finish()).context(context)
 }
 
-/// The input of a boot loader for Linux.
+/// The files of a network boot.
 pub struct NetworkBoot {
+    /// The script for iPXE; made from the menu if the archive has none.
+    pub script: String,
     pub kernel: File,
     pub initrd: File,
     pub command_line: String,
@@ -166,7 +182,12 @@ fn unpack(file: &File, scratch: &Path) -> io::Result<Option<NetworkBoot>> {
     let from = io::BufReader::new(Beginning { source: &packed, at: 0 });
     let parts = parts_of(liblzma::read::XzDecoder::new(from), scratch)?;
     let whole = parts.kernel.zip(parts.initrd).zip(parts.command_line);
-    Ok(whole.map(|((kernel, initrd), command_line)| NetworkBoot { kernel, initrd, command_line }))
+    Ok(whole.map(|((kernel, initrd), command_line)| NetworkBoot {
+        script: parts.script.unwrap_or_else(|| script(&command_line)),
+        kernel,
+        initrd,
+        command_line,
+    }))
 }
 
 /// The parts of a network boot archive.
@@ -175,6 +196,7 @@ pub(super) struct Parts {
     pub kernel: Option<File>,
     pub initrd: Option<File>,
     pub command_line: Option<String>,
+    pub script: Option<String>,
 }
 
 /// Extracts the parts of a tar into unnamed files.
@@ -190,9 +212,13 @@ fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
         let place = match name.as_str() {
             KERNEL => &mut parts.kernel,
             INITRD => &mut parts.initrd,
-            MENU => {
+            MENU | SCRIPT => {
                 let mut text = String::new();
                 entry.by_ref().take(64 << 10).read_to_string(&mut text)?;
+                if name == SCRIPT {
+                    parts.script = Some(text);
+                    continue;
+                }
                 let append = text.lines().find_map(|line| line.trim().strip_prefix("APPEND "));
                 parts.command_line = append.map(str::to_owned);
                 continue;
@@ -236,6 +262,10 @@ mod tests {
         assert!(is_network_boot(&File::open(&path).unwrap()).unwrap());
         let opened = open(&path, directory.path()).unwrap();
         assert_eq!(opened.command_line, "console=ttyS0 quiet");
+        assert_eq!(
+            opened.script,
+            "#!ipxe\nkernel vmlinuz initrd=initrd console=ttyS0 quiet\ninitrd initrd\nboot\n"
+        );
         let text = |mut file: &File| {
             let mut bytes = Vec::new();
             file.rewind().unwrap();

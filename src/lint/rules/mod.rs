@@ -5,6 +5,7 @@ mod bundle_duplicate;
 mod bundle_unknown;
 mod cmdline_console;
 mod cmdline_grub;
+mod cmdline_ipxe;
 mod cmdline_long;
 mod cmdline_overrides;
 mod cmdline_root_ssh;
@@ -111,6 +112,7 @@ pub static RULES: &[&Rule] = &[
     &bundle_unknown::RULE,
     &cmdline_console::RULE,
     &cmdline_grub::RULE,
+    &cmdline_ipxe::RULE,
     &cmdline_long::RULE,
     &cmdline_overrides::RULE,
     &cmdline_root_ssh::RULE,
