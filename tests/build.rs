@@ -59,7 +59,8 @@ const TEMPLATE: &str = r#"{
 "#;
 
 /// The files that a build writes.
-const WRITTEN: [&str; 4] = ["small.img", "small.img.packages", "small.img.plan.json", "small.img.spdx.json"];
+const WRITTEN: [&str; 5] =
+    ["small.img", "small.img.cdx.json", "small.img.packages", "small.img.plan.json", "small.img.spdx.json"];
 
 /// A directory for one test: template, output and cache.
 struct Place {

@@ -145,10 +145,9 @@ fn examples_are_json() {
     }
 }
 
-/// An SBOM with all fields of a package is valid according to the SPDX tools.
-fn an_sbom_is_valid_spdx() {
-    use ister::report::{Contents, PackageLine, spdx};
-    let validator = tools::tool("python/bin/pyspdxtools");
+/// All fields that a package can have, for two kinds of packages.
+fn inventories() -> [ister::report::Contents<'static>; 2] {
+    use ister::report::{Contents, PackageLine};
     let package = |name, version, license| PackageLine {
         name,
         version,
@@ -158,25 +157,27 @@ fn an_sbom_is_valid_spdx() {
         homepage: Some("http://gcc.gnu.org/"),
         license,
     };
-    for kind in ["deb", "rpm"] {
-        let contents = Contents {
-            image: "kvm.img",
-            disk: uuid::Uuid::nil(),
-            distribution: "debian",
-            version: "12",
-            kind,
-            packages: vec![
-                package("g++", "4:12.2.0-3", None),
-                package("libstdc++6", "12.2.0-14+deb12u1", Some("GPLv3+ and \"others\"")),
-                PackageLine {
-                    maintainer: Some("nobody"),
-                    homepage: Some("no url"),
-                    ..package("x", "0~1", None)
-                },
-                PackageLine { maintainer: None, homepage: None, ..package("a_b", "1", None) },
-            ],
-            epoch: 1_747_473_342,
-        };
+    ["deb", "rpm"].map(|kind| Contents {
+        image: "kvm.img",
+        disk: uuid::Uuid::nil(),
+        distribution: "debian",
+        version: "12",
+        kind,
+        packages: vec![
+            package("g++", "4:12.2.0-3", None),
+            package("libstdc++6", "12.2.0-14+deb12u1", Some("GPLv3+ and \"others\"")),
+            PackageLine { maintainer: Some("nobody"), homepage: Some("no url"), ..package("x", "0~1", None) },
+            PackageLine { maintainer: None, homepage: None, ..package("a_b", "1", None) },
+        ],
+        epoch: 1_747_473_342,
+    })
+}
+
+/// An SBOM with all fields of a package is valid according to the SPDX tools.
+fn an_sbom_is_valid_spdx() {
+    use ister::report::spdx;
+    let validator = tools::tool("python/bin/pyspdxtools");
+    for contents in inventories() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("kvm.img.spdx.json");
         std::fs::write(&file, serde_json::to_string_pretty(&spdx(&contents)).unwrap()).unwrap();
@@ -192,6 +193,50 @@ fn an_sbom_is_valid_spdx() {
     }
 }
 
+/// The other SBOM is valid according to CycloneDX's own validator, and the library of a scanner finds the packages and
+/// the distribution.
+fn an_sbom_is_valid_cyclonedx() {
+    use ister::report::cyclonedx;
+    let python = tools::tool("python/bin/python3");
+    for contents in inventories() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("kvm.img.cdx.json");
+        std::fs::write(&file, serde_json::to_string_pretty(&cyclonedx(&contents)).unwrap()).unwrap();
+        let read = |file: &std::path::Path| {
+            Command::new(&python).args(["-c", READ_CYCLONEDX]).arg(file).output().unwrap()
+        };
+        let output = read(&file);
+        let output_text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{output_text}");
+        let expected = format!("debian 12\ng++ 4:12.2.0-3 pkg:{0}/debian/g%2B%2B@", contents.kind);
+        assert!(output_text.starts_with(&expected), "{output_text}");
+        assert_eq!(output_text.lines().count(), 1 + contents.packages.len(), "{output_text}");
+        // The validator rejects an unknown type of component.
+        let mut invalid = cyclonedx(&contents);
+        invalid["components"][1]["type"] = "package".into();
+        std::fs::write(&file, invalid.to_string()).unwrap();
+        assert!(!read(&file).status.success());
+    }
+}
+
+/// Validates, and prints what lib4sbom finds.
+const READ_CYCLONEDX: &str = r#"
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from lib4sbom.parser import SBOMParser
+text = open(sys.argv[1]).read()
+error = JsonStrictValidator(SchemaVersion.V1_5).validate_str(text)
+if error:
+    sys.exit(f"invalid: {error}")
+parser = SBOMParser()
+parser.parse_file(sys.argv[1])
+for package in parser.get_packages():
+    urls = [reference[2] for reference in package.get("externalreference", []) if reference[1] == "purl"]
+    print(package["name"], package["version"], *urls)
+"#;
+
 crate::tests! {
     jsonschema_crate_matches_the_corpus,
     linter_matches_the_corpus,
@@ -199,4 +244,5 @@ crate::tests! {
     check_jsonschema_matches_the_corpus,
     examples_are_json,
     an_sbom_is_valid_spdx,
+    an_sbom_is_valid_cyclonedx,
 }

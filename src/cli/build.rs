@@ -292,6 +292,7 @@ fn show(built: &Built, plan: &Plan, tested: &Tested, args: &BuildArgs) -> anyhow
             allocated: built.allocated,
             packages: sibling_path(&args.output, plan, ".packages"),
             sbom: sibling_path(&args.output, plan, ".spdx.json"),
+            cyclonedx: sibling_path(&args.output, plan, ".cdx.json"),
             role: built.role.as_deref(),
             content: ContentOutput {
                 title: &built.content.title,

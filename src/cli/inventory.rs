@@ -1,12 +1,12 @@
-//! Writes the package list and the SBOM next to an image.
+//! Writes the package list and the SBOMs next to an image.
 
 use crate::host::{Failure, write_whole};
 use crate::image::pipeline::{Built, sibling_path};
 use crate::plan::Plan;
-use crate::report::{Contents, PackageLine, package_list, spdx};
+use crate::report::{Contents, PackageLine, cyclonedx, package_list, spdx};
 use std::path::Path;
 
-/// Writes the package list and the SBOM.
+/// Writes the package list and the SBOMs.
 pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), Failure> {
     let inventory = &built.inventory;
     let contents = Contents {
@@ -30,8 +30,15 @@ pub(super) fn write(built: &Built, plan: &Plan, directory: &Path) -> Result<(), 
             .collect(),
         epoch: built.content.epoch,
     };
-    let sbom = serde_json::to_string_pretty(&spdx(&contents)).expect("an SBOM can be serialized") + "\n";
-    for (suffix, text) in [(".packages", package_list(&contents)), (".spdx.json", sbom)] {
+    let text = |sbom: &serde_json::Value| {
+        serde_json::to_string_pretty(sbom).expect("an SBOM can be serialized") + "\n"
+    };
+    let files = [
+        (".packages", package_list(&contents)),
+        (".spdx.json", text(&spdx(&contents))),
+        (".cdx.json", text(&cyclonedx(&contents))),
+    ];
+    for (suffix, text) in files {
         write_whole(&sibling_path(directory, plan, suffix), text.as_bytes())?;
     }
     Ok(())

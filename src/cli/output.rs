@@ -29,6 +29,8 @@ pub(super) struct BuildOutput<'b> {
     pub packages: PathBuf,
     /// The SBOM, in the form SPDX 2.3.
     pub sbom: PathBuf,
+    /// The SBOM in the form CycloneDX 1.5.
+    pub cyclonedx: PathBuf,
     /// The role that the service of `IsterCloudInitSvc` gave.
     pub role: Option<&'b str>,
     pub content: ContentOutput<'b>,

@@ -51,7 +51,7 @@ pub use plan_diff::compare_plans;
 #[cfg(feature = "full")]
 pub use receipt::{RECEIPT_VERSION, Receipt, receipt_human};
 #[cfg(feature = "full")]
-pub use sbom::{Contents, PackageLine, package_list, spdx};
+pub use sbom::{Contents, PackageLine, cyclonedx, package_list, spdx};
 #[cfg(feature = "full")]
 pub use site::{BootFiles, ContentsFiles, Page, Site, pages};
 pub use source_root::SourceRoot;

@@ -1,5 +1,8 @@
-//! The packages of an image, as a list and as an SBOM in SPDX 2.3.
+//! The packages of an image, as a list and as SBOMs in SPDX 2.3 and CycloneDX 1.5.
 
+mod cyclonedx;
+
+pub use cyclonedx::cyclonedx;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use uuid::Uuid;
@@ -231,6 +234,7 @@ mod tests {
     fn spdx_document_matches_snapshot() {
         insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
             insta::assert_json_snapshot!("sbom", spdx(&contents()));
+            insta::assert_json_snapshot!("sbom-cyclonedx", cyclonedx(&contents()));
         });
         assert!(package_list(&contents()).ends_with("libstdc++6\t1:12.2.0-14\tamd64\tgcc-12\t12.2.0-14\n"));
     }

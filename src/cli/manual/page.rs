@@ -32,7 +32,10 @@ const FILES: &[(&str, &str)] = &[
     ("~/.cache/ister", "Content of earlier builds. ister cache lists and removes it."),
     ("IMAGE.plan.json", "The plan that an image was built by, next to the image."),
     ("IMAGE.receipt.json", "The receipt of an image that booted."),
-    ("IMAGE.packages, IMAGE.spdx.json", "The packages of an image: as a list, and as an SBOM (SPDX 2.3)."),
+    (
+        "IMAGE.packages, IMAGE.spdx.json, IMAGE.cdx.json",
+        "The packages of an image: as a list, and as SBOMs (SPDX 2.3 and CycloneDX 1.5).",
+    ),
     ("/etc/subuid, /etc/subgid", "Ranges of IDs for user namespaces; needed unless ister runs as root."),
 ];
 

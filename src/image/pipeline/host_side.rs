@@ -355,7 +355,7 @@ pub fn build(
     progress.begin("writing to disk");
     sync_devices(&options.destination, plan)?;
     // These files describe the old image, which is replaced now.
-    for suffix in [".receipt.json", ".spdx.json", ".packages"] {
+    for suffix in [".receipt.json", ".spdx.json", ".cdx.json", ".packages"] {
         remove_stale(&sibling_path(directory, plan, suffix))?;
     }
     for file in &plan.published {
