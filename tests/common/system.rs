@@ -141,6 +141,7 @@ pub fn install(root: &Path) {
         "usr/lib/modules/6.1.0",
         "usr/lib/systemd/boot/efi",
         "usr/lib/systemd/system",
+        "usr/lib/systemd/system-generators",
         "var/lib/dpkg/info",
         "var/lib/systemd",
         "var/log",
@@ -171,6 +172,7 @@ pub fn install(root: &Path) {
         ("usr/lib/systemd/systemd", &init),
         ("usr/lib/systemd/system/default.target", b"[Unit]\n"),
         ("usr/lib/systemd/system/getty.target", b"[Unit]\n"),
+        ("usr/lib/systemd/system-generators/systemd-getty-generator", &init),
         ("usr/lib/systemd/system/serial-getty@.service", b"[Service]\n"),
         ("var/lib/dpkg/status", b"Package: test\nStatus: install ok installed\nVersion: 1\n\n"),
     ] {

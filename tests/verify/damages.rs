@@ -121,6 +121,12 @@ pub(super) const DAMAGES: &[Damage] = &[
     ("a missing initramfs", "entry-initrd", |good, image| {
         run("mdel", &["-i", &good.esp(image), "::/test/6.1.0/initrd.img-6.1.0"]);
     }),
+    ("an entry without an initramfs", "initrd-content", |good, image| {
+        let (name, entry) = good.entry(image);
+        let lines = entry.lines().filter(|line| !line.starts_with("initrd"));
+        let text = lines.map(|line| format!("{line}\n")).collect::<String>();
+        good.put_in_esp(image, &name, text.as_bytes());
+    }),
     ("a file that is not a kernel", "kernel-damaged", |good, image| {
         good.put_in_esp(image, "/test/6.1.0/linux", &[0; 5000]);
     }),
@@ -187,6 +193,9 @@ pub(super) const DAMAGES: &[Damage] = &[
     }),
     ("a masked getty", "getty", |good, image| {
         good.debugfs(image, "symlink /etc/systemd/system/serial-getty@ttyS0.service /dev/null");
+    }),
+    ("a missing getty.target", "getty", |good, image| {
+        good.debugfs(image, "rm /usr/lib/systemd/system/getty.target");
     }),
     ("an enabled unit that does not exist", "unit-missing", |good, image| {
         good.debugfs(image, "mkdir /etc/systemd/system/basic.target.wants");

@@ -168,14 +168,15 @@ pub(super) static GETTY: Rule = Rule {
     summary: "no login prompt appears on any console of the kernel command line",
     level: Level::Error,
     why: "systemd-getty-generator starts serial-getty@ for each serial console=, unless that unit or \
-          getty.target is masked. Source: systemd-getty-generator(8).",
+          getty.target is masked or does not exist. Source: systemd-getty-generator(8).",
     check: Check::Disk(getty),
 };
 
 fn getty(facts: &Facts, out: &mut Findings) {
     let Some(system) = &facts.system else { return };
+    // Minimal systems may have gettys of their own.
     if !system.exists("/usr/lib/systemd/systemd")
-        || !system.exists("/usr/lib/systemd/system/serial-getty@.service")
+        || !system.exists("/usr/lib/systemd/system-generators/systemd-getty-generator")
     {
         return;
     }
@@ -192,10 +193,13 @@ fn getty(facts: &Facts, out: &mut Findings) {
         units.push("getty@tty1.service".to_owned());
     }
     for name in units {
-        if unit(system, &name) == Unit::Masked {
-            out.report(format!("{name} is masked, so no login prompt appears"))
-                .path(format!("{}/{name}", UNITS[0]));
-        }
+        let problem = match unit(system, &name) {
+            Unit::There => continue,
+            Unit::Masked => "is masked",
+            Unit::Missing => "does not exist",
+        };
+        out.report(format!("{name} {problem}, so no login prompt appears"))
+            .path(format!("{}/{name}", UNITS[0]));
     }
     // The getty on the screen is not generated, but enabled by a link.
     let on_screen = ["getty.target.wants/getty@tty1.service"].iter().any(|link| {

@@ -1,9 +1,9 @@
 //! Kernels and initramfs images on the boot paths.
 
-use super::{kernels, report, report_kernel};
+use super::{kernels, report, report_kernel, words};
 use crate::disk::VolumeKind;
 use crate::finding::Level;
-use crate::verify::boot_path::{IssueKind, KernelImage};
+use crate::verify::boot_path::{Issue, IssueKind, KernelImage, KernelStart};
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Findings, Rule};
 use std::collections::BTreeSet;
@@ -53,7 +53,7 @@ pub(crate) static INITRD_CONTENT: Rule = Rule {
     summary: "an initramfs cannot mount the root filesystem",
     level: Level::Error,
     why: "Without an init program, or without modules for the disk and its filesystem that match the \
-          kernel's version, the boot ends in a kernel panic or in the initramfs shell. Sources: Linux, \
+          kernel's version, or without an initramfs where these modules are not part of the kernel, the boot ends in a kernel panic or in the initramfs shell. Sources: Linux, \
           Documentation/filesystems/ramfs-rootfs-initramfs.rst; modprobe(8).",
     check: Check::Disk(initrd_content),
 };
@@ -80,7 +80,20 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (start, chosen) in kernels(facts) {
         // The kernel unpacks all archives into one tree.
-        let Some((at, _)) = start.initramfs.last() else { continue };
+        let Some((at, _)) = start.initramfs.last() else {
+            // A missing file is reported by another rule.
+            let is_missing = |issue: &Issue| issue.kind == IssueKind::InitramfsMissing;
+            if facts.boot_paths.steps().any(|(step, _)| step.issues.iter().any(is_missing)) {
+                continue;
+            }
+            if let Some(what) = without_initramfs(facts, start) {
+                let mut report = |message: String, out: &mut Findings| {
+                    report_kernel(facts, &start.entry, chosen, message, &mut seen, out);
+                };
+                report(format!("the entry has no initramfs, and {what}"), out);
+            }
+            continue;
+        };
         let parts = || start.initramfs.iter().map(|(_, part)| part);
         if parts().any(|part| part.damage.is_some() || !part.is_complete) {
             continue;
@@ -110,31 +123,58 @@ pub(super) fn initrd_content(facts: &Facts, out: &mut Findings) {
         if versions.is_empty() {
             continue;
         }
-        let built_in = version.and_then(|version| {
-            facts.system.as_ref()?.text(&format!("/lib/modules/{version}/modules.builtin"))
-        });
-        let Some(built_in) = built_in else { continue };
-        let has = |module: &str| {
-            parts().any(|part| part.modules.contains(module))
-                || built_in.lines().any(|line| {
-                    let name = line.rsplit('/').next().unwrap_or_default().trim_end_matches(".ko");
-                    name.replace('-', "_") == module
-                })
-        };
+        let Some(built_in) = version.and_then(|version| BuiltIn::of(facts, version)) else { continue };
+        let has = |module: &str| parts().any(|part| part.modules.contains(module)) || built_in.has(module);
         if !DISKS.iter().any(|module| has(module)) {
             report("the initramfs contains no disk driver".to_owned(), out);
         }
-        let root = facts.system.as_ref().and_then(|system| facts.partition(system.root));
-        let module = root.and_then(|root| root.kind).and_then(|kind| match kind {
-            VolumeKind::Ext => Some("ext4"),
-            VolumeKind::Xfs => Some("xfs"),
-            VolumeKind::Btrfs => Some("btrfs"),
-            _ => None,
-        });
-        if let Some(module) = module.filter(|module| !has(module)) {
+        if let Some(module) = root_module(facts).filter(|module| !has(module)) {
             report(format!("the initramfs lacks the module for the root filesystem: {module}"), out);
         }
     }
+}
+
+/// The module for the root filesystem.
+fn root_module(facts: &Facts) -> Option<&'static str> {
+    let root = facts.partition(facts.system.as_ref()?.root)?;
+    match root.kind? {
+        VolumeKind::Ext => Some("ext4"),
+        VolumeKind::Xfs => Some("xfs"),
+        VolumeKind::Btrfs => Some("btrfs"),
+        _ => None,
+    }
+}
+
+/// The modules that are part of a kernel. Source: Linux, Documentation/kbuild/kbuild.rst, modules.builtin.
+struct BuiltIn(String);
+
+impl BuiltIn {
+    fn of(facts: &Facts, version: &str) -> Option<BuiltIn> {
+        facts.system.as_ref()?.text(&format!("/lib/modules/{version}/modules.builtin")).map(BuiltIn)
+    }
+
+    fn has(&self, module: &str) -> bool {
+        self.0.lines().any(|line| {
+            let name = line.rsplit('/').next().unwrap_or_default().trim_end_matches(".ko");
+            name.replace('-', "_") == module
+        })
+    }
+}
+
+/// Why a kernel cannot mount its root filesystem itself, as far as its modules are known. Without an initramfs, the
+/// kernel finds partitions only by device name, PARTUUID and PARTLABEL. Source: Linux, block/early-lookup.c.
+fn without_initramfs(facts: &Facts, start: &KernelStart) -> Option<String> {
+    let version = start.image.as_ref()?.1.version.as_ref()?;
+    let built_in = BuiltIn::of(facts, version)?;
+    if let Some(module) = root_module(facts).filter(|module| !built_in.has(module)) {
+        return Some(format!("the module for the root filesystem is not part of the kernel: {module}"));
+    }
+    if !DISKS.iter().any(|module| built_in.has(module)) {
+        return Some("no disk driver is part of the kernel".to_owned());
+    }
+    let root = words(&start.options).into_iter().rfind(|word| word.starts_with("root="))?;
+    let is_by_filesystem = ["root=UUID=", "root=LABEL="].iter().any(|form| root.starts_with(form));
+    is_by_filesystem.then(|| format!("the kernel itself cannot find {root}"))
 }
 
 pub(crate) static KERNEL_MODULES: Rule = Rule {
