@@ -10,13 +10,14 @@ use state::{Prompt, PromptStep, State};
 mod limits;
 
 use super::patterns::{
-    self, ConsoleLine, Fact, Mark, Origin, Pattern, Speaker, insertion, is_login_prompt, is_password_prompt,
+    self, ConsoleLine, Fact, Mark, Origin, Pattern, Speaker, insertion, is_login_prompt, is_other_prompt,
+    is_password_prompt,
 };
 use super::text::Lines;
 use super::verdict::{Class, KernelFacts, Note, NoteKind, Probed, Stage, StageTime, Witnessed};
 use limits::{
-    ANSWER, ANSWER_STANDS, BEHIND, DOUBT_PATIENCE, EVIDENCE, GETTY_PATIENCE, PASSWORD, QUESTION_STANDS,
-    RESETS, SETTLE, STALL_PATIENCE, STANDS,
+    ANSWER, ANSWER_STANDS, BEHIND, DOUBT_PATIENCE, EVIDENCE, GETTY_PATIENCE, LONGEST_FRAGMENT, OPEN_PATIENCE,
+    PASSWORD, PROGRAM_SETTLE, QUESTION_STANDS, RESETS, SETTLE, STALL_PATIENCE, STANDS,
 };
 pub use limits::{Goal, Limits, Probe};
 use std::collections::BTreeMap;
@@ -114,6 +115,10 @@ pub struct BootMonitor {
     last_prompt: Option<(String, u64)>,
     /// A prompt did not respond.
     unanswered: bool,
+    /// The typed name has appeared on the console.
+    is_echoed: bool,
+    /// The line that ended the boot, unless later output revoked it.
+    ended_by: String,
     actions: Vec<Action>,
 }
 
@@ -166,6 +171,8 @@ impl BootMonitor {
             asked_at: None,
             last_prompt: None,
             unanswered: false,
+            is_echoed: false,
+            ended_by: String::new(),
             actions: Vec::new(),
         }
     }
@@ -224,8 +231,11 @@ impl BootMonitor {
         self.resets += 1;
         match &self.state {
             State::Ended(_) => return,
-            // A panic may end in a reset.
-            State::Ending { class, .. } if is_final(*class) => return,
+            // A reset proves that a crash was one, also if the next start succeeds.
+            State::Ending { class, .. } if is_final(*class) => {
+                self.state = State::Ended(*class);
+                return;
+            }
             State::Ending { .. } => self.state = State::Booting,
             State::Prompt(prompt) => {
                 let line = prompt.line.clone();
@@ -282,8 +292,8 @@ impl BootMonitor {
         self.look_at_unfinished(now);
         match self.state.clone() {
             State::Ended(class) => return Some(class),
-            State::Ending { class, at, .. } => {
-                if now < at + SETTLE {
+            State::Ending { class, at, settle, .. } => {
+                if now < at + settle {
                     return None;
                 }
                 self.state = State::Ended(class);
@@ -367,8 +377,9 @@ impl BootMonitor {
         if let Some(since) = self.doubted.or(self.up) {
             until(since.max(self.spoke) + DOUBT_PATIENCE);
         }
+        until(self.open_since + OPEN_PATIENCE);
         match &self.state {
-            State::Ending { at, .. } => until(*at + SETTLE),
+            State::Ending { at, settle, .. } => until(*at + *settle),
             State::Prompt(prompt) => match prompt.step {
                 PromptStep::Dwelling => until(prompt.since + self.limits.dwell.max(ANSWER_STANDS)),
                 PromptStep::Entered { at, .. } => until(at + ANSWER),

@@ -222,9 +222,23 @@ pub(super) fn is_login_prompt(text: &str) -> bool {
     is_login
 }
 
-/// Whether a text ends with a password prompt.
+/// Whether a text is a password prompt.
 pub(super) fn is_password_prompt(text: &str) -> bool {
-    of_prompt(text).any(|pattern| pattern.password)
+    let mut is_password = false;
+    for pattern in of_prompt(text) {
+        if pattern.never_login || pattern.end.is_some() {
+            return false;
+        }
+        is_password |= pattern.password;
+    }
+    is_password
+}
+
+/// Whether another program than a shell waits at this text.
+pub(super) fn is_other_prompt(text: &str) -> bool {
+    of_prompt(text).any(|pattern| {
+        pattern.never_login || pattern.unlock || pattern.ends() || pattern.login || pattern.password
+    })
 }
 
 /// Whether a kernel line reports that a virtual CPU was not scheduled.
@@ -252,7 +266,7 @@ pub(super) struct ConsoleLine {
 }
 
 /// The level, the time stamp, and with CONFIG_PRINTK_CALLER the task. Source: Linux, kernel/printk/printk.c.
-const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,6}\](?:\[ *[TC]\d+\])? ";
+const STAMP: &str = r"(?:<\d+>)?\[ *\d{1,7}\.\d{1,9}\](?:\[ *[TC]\d+\])? ";
 
 impl ConsoleLine {
     pub(super) fn of(line: &str) -> ConsoleLine {
@@ -263,6 +277,12 @@ impl ConsoleLine {
             Regex::new(r"^\(?[\w.@/+-]+\)?\[\d+\]: |^(dracut( Warning)?|booster|initramfs|init|procd): ")
                 .expect("tested")
         });
+        // NetBSD prints seven digits.
+        static NETBSD: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"^\[ *\d{1,7}\.\d{7}\] ").expect("tested"));
+        if let Some(stamp) = NETBSD.find(line) {
+            return ConsoleLine { origin: Origin::Plain, text: line[stamp.end()..].to_owned() };
+        }
         match STAMPED.find(line) {
             None => ConsoleLine { origin: Origin::Plain, text: line.to_owned() },
             Some(stamp) => {
@@ -365,7 +385,14 @@ mod tests {
         ] {
             assert!(is_password_prompt(text), "{text}");
         }
-        assert!(!is_password_prompt("password authentication: disabled"));
+        for text in [
+            "password authentication: disabled",
+            "Give root password for login: ",
+            "[sudo] password for deploy: ",
+            "Default password: ",
+        ] {
+            assert!(!is_password_prompt(text), "{text}");
+        }
     }
 
     #[test]

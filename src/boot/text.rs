@@ -14,6 +14,8 @@ pub(super) struct Lines {
     /// The last byte was a carriage return, so further text overwrites the line.
     returned: bool,
     row: Option<u32>,
+    /// The position was saved, and is restored later: movements in between are only queries of the screen's size.
+    is_saved: bool,
 }
 
 /// Length at which a line ends in any case, because a guest may print without line ends forever.
@@ -80,7 +82,10 @@ impl Lines {
                 0x40..=0x7e => {
                     self.state = EscapeState::Text;
                     match byte {
+                        b'H' | b'f' if self.is_saved => {}
                         b'H' | b'f' => self.move_to(line),
+                        b's' => self.is_saved = true,
+                        b'u' => self.is_saved = false,
                         b'J' => self.end(line),
                         b'K' if self.returned => self.end(line),
                         _ => {}
@@ -113,7 +118,10 @@ impl Lines {
         let continues = self.is_continuation(byte);
         match byte {
             0x1b => self.state = EscapeState::Escape,
-            b'\n' => self.end(line),
+            b'\n' => {
+                self.is_saved = false;
+                self.end(line);
+            }
             b'\r' => self.returned = true,
             0x08 => {
                 self.line.pop();
@@ -144,6 +152,11 @@ impl Lines {
             0x20..=0x2f => EscapeState::Intermediate,
             0x1b => EscapeState::Escape,
             b'\n' => return self.abort(byte, line),
+            // DECSC and DECRC.
+            b'7' | b'8' => {
+                self.is_saved = byte == b'7';
+                EscapeState::Text
+            }
             _ => EscapeState::Text,
         };
     }
@@ -257,6 +270,8 @@ mod tests {
             b"a\x90dcs\x9cb\n",
             b"a\x1b[?2004hb\n",
             b"a\x1b7\x1b8b\n",
+            b"a\x1b7\x1b[99;99H\x1b[6n\x1b8b\n",
+            b"a\x1b[s\x1b[99;99H\x1b[6n\x1b[ub\n",
         ] {
             assert_eq!(lines(&[text]).0, ["ab"], "{text:?}");
             let pieces: Vec<&[u8]> = text.chunks(1).collect();

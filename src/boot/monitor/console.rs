@@ -17,6 +17,7 @@ impl BootMonitor {
     }
 
     pub(super) fn line(&mut self, at: Duration, line: &str) {
+        self.is_echoed |= line.contains(UNKNOWN_USER);
         if line.is_empty() {
             self.finished += 1;
             self.fragment.clear();
@@ -29,9 +30,15 @@ impl BootMonitor {
         // continues its line later.
         if let Some(place) = insertion(line) {
             let (before, inserted) = line.split_at(place);
+            if self.fragment.len() > LONGEST_FRAGMENT {
+                self.fragment.clear();
+            }
             self.fragment.push_str(before);
             let text = self.fragment.clone();
-            self.prompt(at, &text);
+            // A response has to remain.
+            if !self.is_answering() {
+                self.prompt(at, &text);
+            }
             self.complete(at, inserted);
         } else if ConsoleLine::of(line).origin != Origin::Plain {
             self.complete(at, line);
@@ -53,6 +60,13 @@ impl BootMonitor {
     /// Processes the line of one source.
     pub(super) fn complete(&mut self, at: Duration, line: &str) {
         self.not_a_prompt(at, line);
+        // A kernel without time stamps may have finished the line of a prompt.
+        if !self.stamped
+            && self.stage() >= Stage::Init
+            && line.find("login: ").is_some_and(|place| is_login_prompt(&line[..place + "login: ".len()]))
+        {
+            self.doubted = Some(at);
+        }
         self.recent.push(line.to_owned());
         if self.recent.len() > 4 * EVIDENCE {
             self.recent.drain(..EVIDENCE);
@@ -85,7 +99,9 @@ impl BootMonitor {
         let stage = self.stage();
         match speaker {
             Speaker::Kernel => {
-                origin == Origin::Kernel || (origin == Origin::Plain && !self.stamped && stage < Stage::Login)
+                let is_unstamped = origin == Origin::Plain && !self.stamped;
+                origin == Origin::Kernel
+                    || is_unstamped && (stage < Stage::Login || self.facts.version.is_some())
             }
             _ if origin == Origin::Kernel => false,
             // The code that unpacks a kernel may return to the firmware.
@@ -154,7 +170,10 @@ impl BootMonitor {
             if pattern.speaker == Speaker::Loader {
                 self.reach(Stage::Loader, at);
             }
-            self.end(class, at, pattern.firm);
+            let is_of_kernel = pattern.speaker == Speaker::Kernel && self.stamped;
+            let is_early = matches!(pattern.speaker, Speaker::Firmware | Speaker::Loader | Speaker::Bsd);
+            let settle = if is_of_kernel || is_early || pattern.firm { SETTLE } else { PROGRAM_SETTLE };
+            self.end_after(class, at, pattern.firm, settle);
         }
     }
 
@@ -253,7 +272,12 @@ impl BootMonitor {
             if let Some(class) = pattern.end {
                 self.end(class, at, pattern.firm);
             }
-            if pattern.shell
+            if pattern.shell && self.up.is_some() && self.shell() == Some(Class::ShellInsteadOfInit) {
+                // The system is up: a getty or a unit logs in without asking.
+                if self.limits.goal == Goal::LoginPrompt {
+                    self.begin_prompt(at, text, Some(Class::AutoLogin));
+                }
+            } else if pattern.shell
                 && let Some(class) = self.shell()
             {
                 self.end(class, at, false);

@@ -4,6 +4,11 @@ use super::*;
 
 impl BootMonitor {
     pub(super) fn end(&mut self, class: Class, at: Duration, firm: bool) {
+        self.end_after(class, at, firm, SETTLE);
+    }
+
+    /// `settle`: how long later output can revoke it.
+    pub(super) fn end_after(&mut self, class: Class, at: Duration, firm: bool, settle: Duration) {
         let resume = match &self.state {
             State::Booting => None,
             State::Prompt(prompt) => Some(prompt.clone()),
@@ -13,7 +18,8 @@ impl BootMonitor {
         let recent = &self.recent[self.recent.len().saturating_sub(EVIDENCE)..];
         let before = cause.filter(|line| !recent.iter().any(|other| other.ends_with(line.as_str())));
         self.evidence = before.into_iter().chain(recent.iter().cloned()).collect();
-        self.state = State::Ending { class, at, resume };
+        self.ended_by = recent.last().cloned().unwrap_or_default();
+        self.state = State::Ending { class, at, settle, resume };
     }
 
     /// Replaces the class by an earlier cause, and returns it with the line of that cause.
@@ -80,7 +86,7 @@ impl BootMonitor {
             && !is_final(*class)
             && stage > Stage::Loader
         {
-            let line = format!("{class}: {}", self.evidence.last().map_or("", String::as_str));
+            let line = format!("{class}: {}", self.ended_by);
             self.state = match resume.clone() {
                 Some(prompt) => State::Prompt(prompt),
                 None => State::Booting,

@@ -54,6 +54,16 @@ pub(super) const EVIDENCE: usize = 12;
 /// How long a later line can revoke an end.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
+/// The same for a line of a program, which may have other reasons to print it. A getty may take this long to start.
+pub(super) const PROGRAM_SETTLE: Duration = Duration::from_secs(9);
+
+/// Length of a line that was interrupted by other output, in bytes, from which it is forgotten.
+pub(super) const LONGEST_FRAGMENT: usize = 4 << 10;
+
+/// How long an incomplete line has to remain after which Enter is pressed to test for a getty, although the init system
+/// did not report that it has finished.
+pub(super) const OPEN_PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long an incomplete line has to remain to be a prompt or a message without a line end.
 pub(super) const STANDS: Duration = Duration::from_millis(1500);
 

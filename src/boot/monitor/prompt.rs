@@ -12,7 +12,8 @@ impl BootMonitor {
     /// Evaluates the text at the end of the output, where a program may wait for input.
     pub(super) fn prompt(&mut self, at: Duration, text: &str) {
         if let State::Prompt(prompt) = &self.state
-            && prompt.step != PromptStep::Dwelling
+            && matches!(prompt.step, PromptStep::Named { .. })
+            && self.is_echoed
             && is_password_prompt(text)
         {
             let line = prompt.line.clone();
@@ -81,13 +82,10 @@ impl BootMonitor {
             State::Prompt(prompt) => Some(prompt.clone()),
             State::Ending { class, resume, .. } => {
                 let (class, resume) = (*class, resume.take());
-                let lines = std::mem::take(&mut self.evidence);
+                self.evidence.clear();
                 if resume.is_none() {
-                    self.note(
-                        at,
-                        NoteKind::NotTheEnd,
-                        &format!("{class}: {}", lines.last().unwrap_or(&String::new())),
-                    );
+                    let line = format!("{class}: {}", self.ended_by);
+                    self.note(at, NoteKind::NotTheEnd, &line);
                 }
                 resume
             }
@@ -107,7 +105,14 @@ impl BootMonitor {
         match prompt.step {
             PromptStep::Dwelling => prompt.line = text.to_owned(),
             PromptStep::Entered { .. } if !is_new => {}
-            // Repeated automatic logins are not a response.
+            // The shell or its replacement has exited: init starts it again.
+            PromptStep::Entered { .. } if prompt.reached == Some(Class::AutoLogin) && reached.is_some() => {
+                self.recent.push(text.to_owned());
+                self.state = State::Booting;
+                self.end(Class::GettyCrashed, at, false);
+                self.state = State::Ended(Class::GettyCrashed);
+                return;
+            }
             PromptStep::Entered { .. } if prompt.reached == Some(Class::AutoLogin) => {}
             PromptStep::Entered { .. } => {
                 prompt.line = text.to_owned();
@@ -117,6 +122,7 @@ impl BootMonitor {
                     return self.succeed(class, Probed::Prompt, prompt.line);
                 }
                 self.actions.push(Action::Type(UNKNOWN_USER));
+                self.is_echoed = false;
                 self.asked_at = Some((text.to_owned(), self.finished));
                 prompt.step = PromptStep::Named { at, back: None };
             }
@@ -158,7 +164,11 @@ impl BootMonitor {
         }
         // A shell or a menu would act on the key.
         let may_type = self.waiting.is_none() && self.doubts < DOUBTS && !self.countdown_or_menu();
-        let since = self.doubted.or(self.up);
+        // Other init systems do not report that they have finished, but a prompt remains.
+        let is_open = self.stage() >= Stage::Init
+            && self.open.trim_end().ends_with([':', '：', '៖', ']', '?', '>'])
+            && now >= self.open_since + OPEN_PATIENCE;
+        let since = self.doubted.or(self.up).or(is_open.then_some(self.open_since));
         if may_type && since.is_some_and(|since| now >= since.max(self.spoke) + DOUBT_PATIENCE) {
             self.doubts += 1;
             self.doubted = Some(now);
@@ -184,6 +194,7 @@ impl BootMonitor {
             PromptStep::Entered { .. }
                 if let Some(class) = prompt.reached
                     && !self.open.trim().is_empty()
+                    && !is_other_prompt(&self.open)
                     && self.asked_at.as_ref().is_some_and(|(_, finished)| *finished < self.finished)
                     && now >= self.open_since + ANSWER_STANDS =>
             {

@@ -53,7 +53,8 @@ impl BootMonitor {
         };
         let last = lines.iter().rev().find(|line| !line.is_empty()).map(text).unwrap_or_default();
         if let State::Prompt(prompt) = &self.state
-            && prompt.step != PromptStep::Dwelling
+            && matches!(prompt.step, PromptStep::Named { .. })
+            && lines.iter().any(|line| line.contains(UNKNOWN_USER))
             && is_password_prompt(&last)
         {
             let line = prompt.line.clone();

@@ -36,6 +36,8 @@ pub(super) enum State {
     Ending {
         class: Class,
         at: Duration,
+        /// How long later output can revoke it.
+        settle: Duration,
         resume: Option<Prompt>,
     },
     Ended(Class),
