@@ -73,10 +73,10 @@ pub(super) fn attach(image: &Path) -> Result<Attached, Failure> {
     let file = File::open(image).context(|| format!("could not open the image `{}`", image.display()))?;
     let kind = format::kind_of(&file).context(context)?;
     if file.metadata().context(context)?.len() == 0 {
-        return Err(Failure::new(format!("the image `{}` is empty", image.display())));
+        return Err(Failure::new(format!("the image `{}` is empty", image.display())).of_template());
     }
     if let Some(what) = format::foreign(&file).context(context)? {
-        return Err(Failure::new(format!("`{}` is {what}", image.display())));
+        return Err(Failure::new(format!("`{}` is {what}", image.display())).of_template());
     }
     match kind {
         format::FileKind::Packed if format::is_network_boot(&file).context(context)? => {

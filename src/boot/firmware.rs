@@ -137,7 +137,8 @@ pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> 
                 "there is no plan next to it, and it has no EFI/BOOT/BOOTX64.EFI on a FAT filesystem, no boot code \
                  in its first sector and no boot catalogue",
             )
-            .help("use --firmware uefi or --firmware bios")),
+            .help("use --firmware uefi or --firmware bios")
+            .of_template()),
     }
 }
 

@@ -36,6 +36,8 @@ const MOST_UNREAD: usize = 16 << 10;
 /// Send buffer of the serial socket, as far as the host allows it. QEMU writes each byte of the UART separately, and
 /// each write takes 768 bytes of the buffer. The UART drops bytes that QEMU cannot write.
 const UNREAD_BYTES: usize = 4 << 20;
+/// How long output of the guest may arrive after the event that follows it.
+const LAST_OUTPUT: Duration = Duration::from_millis(30);
 /// Time in which events and output that QEMU sent before its exit can still arrive.
 const LAST_EVENTS: Duration = Duration::from_millis(200);
 /// Reported stalls that are recorded.
@@ -107,6 +109,7 @@ impl Guest {
         let invocation =
             machine.files.iter().try_fold(invocation, |invocation, file| invocation.inheriting(file))?;
         let network = match machine.network {
+            Network::Isolated if lan.is_none() && machine.listens() => Jail::Loopback,
             Network::Isolated => Jail::Nothing,
             Network::Host => Jail::Resolver,
         };
@@ -296,19 +299,26 @@ impl Guest {
                 }
                 Ok(seen @ GuestEvent::Event(_)) => {
                     self.note(&seen);
+                    let mut events = Vec::new();
                     if let GuestEvent::Event(event) = seen {
-                        observe(monitor, &event, self.age());
+                        if is_end_of_run(&event) {
+                            events = self.hear_before_end(monitor);
+                        }
+                        events.insert(0, event);
+                    }
+                    for event in &events {
+                        observe(monitor, event, self.age());
                     }
                     if self.fault.is_some() {
                         return None;
                     }
+                    if self.is_closed {
+                        return self.closed(monitor);
+                    }
                 }
                 Ok(seen @ GuestEvent::Closed) => {
                     self.note(&seen);
-                    for event in self.drain_output(LAST_EVENTS) {
-                        observe(monitor, &event, self.age());
-                    }
-                    return monitor.ended();
+                    return self.closed(monitor);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -318,6 +328,31 @@ impl Guest {
                 progress.begin(format!("booting: {stage}"));
             }
         }
+    }
+
+    /// The class after QEMU has closed the console.
+    fn closed(&mut self, monitor: &mut BootMonitor) -> Option<Class> {
+        for event in self.drain_output(LAST_EVENTS) {
+            observe(monitor, &event, self.age());
+        }
+        monitor.ended()
+    }
+
+    /// Reads what the guest printed before it reset or powered off. Console and events arrive through two channels, so
+    /// the last lines, such as a panic, may follow the event. Returns other events that arrive in the meantime.
+    fn hear_before_end(&mut self, monitor: &mut BootMonitor) -> Vec<QmpEvent> {
+        let mut events = Vec::new();
+        let until = Instant::now() + 4 * LAST_OUTPUT;
+        while !self.is_closed && Instant::now() < until {
+            let Ok(seen) = self.seen.recv_timeout(LAST_OUTPUT) else { break };
+            self.note(&seen);
+            match seen {
+                GuestEvent::Serial(bytes) => monitor.serial(self.age(), &bytes),
+                GuestEvent::Event(event) => events.push(event),
+                GuestEvent::Closed => {}
+            }
+        }
+        events
     }
 
     /// Performs an action of the monitor. If QEMU has exited, the write fails silently and the exit is detected
@@ -472,6 +507,11 @@ fn read_serial(mut serial: UnixStream, sender: SyncSender<GuestEvent>) {
             }
         }
     });
+}
+
+/// Whether the guest has reset the machine or powered it off.
+fn is_end_of_run(event: &QmpEvent) -> bool {
+    matches!(event.name.as_str(), "RESET" | "SHUTDOWN") && event.data["guest"].as_bool() == Some(true)
 }
 
 fn is_switched_off(event: &QmpEvent) -> bool {

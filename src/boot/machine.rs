@@ -145,6 +145,11 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
+    /// Whether QEMU forwards ports of this host to the guest.
+    pub(super) fn listens(&self) -> bool {
+        self.ssh_port.is_some() || !self.ports.is_empty()
+    }
+
     /// QEMU without its default devices and configuration. `graphics=off` makes SeaBIOS, and therefore GRUB, use the
     /// serial console too; the VGA card serves the screenshot. Disk and firmware variables are unnamed files, and the
     /// network is isolated (`restrict=on`) unless requested otherwise.

@@ -6,7 +6,7 @@ use super::findings::{FindingsFormat, LevelArgs, VerifyRules, formatted};
 use super::input::{Input, require};
 use super::plan::{plan_next_to, read_plan};
 use super::run::{Outcome, VerbosityArgs};
-use crate::host::{Failure, Progress, scratch_directory};
+use crate::host::{Failure, Progress, scratch_directory, why_no_sandbox};
 use crate::image::format::sums::SUMS;
 use crate::image::format::{Medium, MediumKind, OpenedImage, Published, open_published};
 use crate::image::{pipeline, sha256};
@@ -133,6 +133,10 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Findings);
     }
     let scratch = scratch_directory();
+    if let Some(why) = why_no_sandbox() {
+        (&console as &dyn Progress)
+            .warn(format!("programs that read the image run without a sandbox: {why}"));
+    }
     (&console as &dyn Progress).begin("opening the image");
     let image = match open_published(&args.image, &scratch)? {
         Published::Disk(image) => image,

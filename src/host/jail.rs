@@ -1,16 +1,19 @@
 //! Runs programs that read untrusted data in a sandbox: mount and PID namespaces with a separate root that contains
 //! only the programs and libraries of the host, read-only, and a few devices. Input and output files are inherited.
 
-use super::process::{Finished, find_program, run};
+use super::process::{Finished, find_program, run, run_bounded};
 use super::{Invocation, RunError};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// What is visible in the sandbox in addition to programs and inherited files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jail<'a> {
     Nothing,
-    /// The name resolution settings of the host.
+    /// The network of the host, for ports on its loopback interface.
+    Loopback,
+    /// The network of the host and its name resolution settings.
     Resolver,
     /// A directory, writable, at its own path.
     Directory(&'a Path),
@@ -24,7 +27,11 @@ const VISIBLE: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
 
 /// Arguments: mount point, directories of programs, files of /etc, another directory or an empty string, command.
 /// The new root is remounted as a bind mount, so that mount(8) passes no options of tmpfs: `uid=` with an ID outside the
-/// user namespace is an error. Source: mount(8), pivot_root(8).
+/// user namespace is an error.
+///
+/// Of root's capabilities only one remains: files that another user owns are opened by their names in /proc/self/fd.
+/// Without the others, a program cannot mount, trace, or open files by handle. Sources: mount(8), pivot_root(8),
+/// capabilities(7).
 const SCRIPT: &str = r#"
 set -eu
 place=$1 visible=$2 settings=$3 directory=$4
@@ -63,7 +70,7 @@ cd /
 umount -l /old
 rmdir /old
 mount -o remount,bind,ro /
-exec "$@"
+exec setpriv --bounding-set=-all,+dac_override --inh-caps=-all --no-new-privs -- "$@"
 "#;
 
 /// Returns the sandboxed invocation, or the invocation itself with the reason why it cannot be sandboxed: namespaces
@@ -91,6 +98,11 @@ fn namespaces() -> Result<(), String> {
     ALLOWED.get_or_init(probe).clone()
 }
 
+/// Why programs that read images run without a sandbox, if they do.
+pub fn why_no_sandbox() -> Option<String> {
+    namespaces().err()
+}
+
 /// Returns the path of a program, without symbolic links, because those of /etc and /run are not visible.
 fn visible_program(name: &str) -> Result<PathBuf, String> {
     let found = find_program(name).ok_or_else(|| format!("`{name}` is not installed"))?;
@@ -103,7 +115,17 @@ fn visible_program(name: &str) -> Result<PathBuf, String> {
 
 /// Like [`run`], in the sandbox if the host allows it. Errors name the program, not those that create the sandbox.
 pub fn run_jailed(invocation: &Invocation, jail: Jail<'_>) -> Result<Finished, RunError> {
-    run(&jailed(invocation, jail).0).map_err(|error| error.of_program(&invocation.program))
+    run(&jailed(invocation, jail).0).map_err(|error| error.of_program(invocation))
+}
+
+/// Like [`run_jailed`], with a time limit.
+pub fn run_jailed_within(
+    invocation: &Invocation,
+    jail: Jail<'_>,
+    limit: Duration,
+) -> Result<Finished, RunError> {
+    run_bounded(&jailed(invocation, jail).0, Some(limit), &mut |_| {})
+        .map_err(|error| error.of_program(invocation))
 }
 
 fn is_root() -> bool {
@@ -112,7 +134,7 @@ fn is_root() -> bool {
 
 fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_root: bool) -> Invocation {
     let (settings, directory) = match jail {
-        Jail::Nothing => ("ld.so.cache", Path::new("")),
+        Jail::Nothing | Jail::Loopback => ("ld.so.cache", Path::new("")),
         Jail::Resolver => ("ld.so.cache resolv.conf hosts nsswitch.conf", Path::new("")),
         Jail::Directory(directory) => ("ld.so.cache", directory),
     };
@@ -122,6 +144,9 @@ fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_r
     let mut jailed = Invocation::new("setpriv").args(["--pdeathsig", "KILL", "unshare"]);
     if !is_root {
         jailed = jailed.arg("--map-root-user");
+    }
+    if matches!(jail, Jail::Nothing | Jail::Directory(_)) {
+        jailed = jailed.arg("--net");
     }
     jailed = jailed
         .args(["--mount", "--propagation", "private", "--ipc", "--pid", "--fork", "--kill-child", "--"])
@@ -174,6 +199,22 @@ mod tests {
             .args(&jailed.args);
         let output = run(&ordinary).unwrap_or_else(|failure| panic!("{failure}"));
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("uid=0"));
+    }
+
+    /// A hostile image may control the program that reads it.
+    #[test]
+    fn capabilities_and_the_network_of_the_host_are_dropped() {
+        let script = "grep CapEff /proc/self/status; cat /proc/net/dev | tail -n +3 | cut -d: -f1; \
+                      mount -t tmpfs x /mnt 2>&1 || echo refused";
+        let Some(output) = printed(script, Jail::Nothing) else { return };
+        let capabilities = output.lines().next().unwrap_or_default().trim_start_matches("CapEff:").trim();
+        let only = u64::from_str_radix(capabilities, 16).unwrap();
+        // CAP_DAC_OVERRIDE is bit 1. Source: capabilities(7), linux/capability.h.
+        assert_eq!(only & !2, 0, "{output}");
+        assert!(output.ends_with("refused\n"), "{output}");
+        let interfaces: Vec<&str> =
+            output.lines().skip(1).map(str::trim).filter(|line| !line.contains(' ')).collect();
+        assert_eq!(interfaces, ["lo", "refused"], "{output}");
     }
 
     #[test]

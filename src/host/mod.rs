@@ -47,7 +47,7 @@ pub use interrupt::{install_handlers, remove_on_interrupt, set_interrupt_note, u
 #[cfg(feature = "full")]
 pub use invocation::{Inherited, Invocation};
 #[cfg(feature = "full")]
-pub use jail::{Jail, jailed, run_jailed};
+pub use jail::{Jail, jailed, run_jailed, run_jailed_within, why_no_sandbox};
 #[cfg(feature = "full")]
 pub use lock::{Lock, try_lock, wait_for_lock};
 #[cfg(feature = "full")]

@@ -1,7 +1,7 @@
 //! Why running a program failed. Callers match on variants; the message is created last.
 
-use super::Failure;
 use super::catalog::package_of;
+use super::{Failure, Invocation};
 use std::io;
 use std::time::Duration;
 
@@ -44,12 +44,13 @@ impl RunError {
     }
 
     /// Names another program as the one that was run, such as the program inside a sandbox.
-    pub(super) fn of_program(mut self, name: &str) -> RunError {
+    pub(super) fn of_program(mut self, invocation: &Invocation) -> RunError {
         if let RunError::TimedOut { run, .. }
         | RunError::Signalled { run, .. }
         | RunError::Exited { run, .. } = &mut self
         {
-            run.program = name.to_owned();
+            run.program.clone_from(&invocation.program);
+            run.command = invocation.to_string();
         }
         self
     }

@@ -14,6 +14,7 @@
 //! | pxe | machines without a disk, from the root tree | [`pxe`], [`initramfs`] |
 
 mod archive;
+mod archive_limits;
 mod chunks;
 mod comparison;
 mod foreign;

@@ -1,5 +1,6 @@
 //! Opens published files and returns the bytes of the disk.
 
+use super::archive_limits::{LARGEST, check_headers, check_space, too_large};
 use super::foreign::foreign;
 use super::image_format::ImageFormat;
 use super::medium::{self, Medium};
@@ -12,7 +13,7 @@ use crate::host::{Context, Failure, Invocation, Jail, inherited_name, jailed, ru
 use crate::image::copy_range;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::Path;
 
 /// The raw bytes of an image and the properties of its file.
@@ -74,7 +75,13 @@ pub fn open_published(path: &Path, scratch: &Path) -> Result<Published, Failure>
 
 /// Opens a file. CDs are opened as media if `cds` is set, and as disks otherwise.
 fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreadable> {
-    let mut file = File::open(path).context(|| format!("could not open the image `{}`", path.display()))?;
+    let opening = || format!("could not open the image `{}`", path.display());
+    // Opening a FIFO would wait for a writer.
+    let kind = path.metadata().context(opening)?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(Unreadable::Damaged(Failure::new(format!("`{}` is not a regular file", path.display()))));
+    }
+    let mut file = File::open(path).context(opening)?;
     let context = || format!("could not unpack `{}`", path.display());
     let failed = |failure: Failure| Unreadable::Host(failure.context(context()));
     let unpacking = |why: Unreadable| why.context(context());
@@ -87,6 +94,8 @@ fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreada
             continue;
         }
         if start.get(257..262) == Some(b"ustar") {
+            let size = size(&file).context(|| format!("could not read the image `{}`", path.display()))?;
+            check_headers(&file, size).map_err(unpacking)?;
             match disk_in_archive(&file, scratch).map_err(unpacking)? {
                 Some((disk, name)) => {
                     file = disk;
@@ -100,7 +109,8 @@ fn open_any(path: &Path, scratch: &Path, cds: bool) -> Result<Published, Unreada
                         .help("extract the image from the archive and use its path")
                     };
                     let medium = medium::of_archive(file, scratch).map_err(failed)?;
-                    return medium.map(Published::Medium).ok_or_else(|| failed(none()));
+                    let unknown = || Unreadable::Damaged(none().context(context()));
+                    return medium.map(Published::Medium).ok_or_else(unknown);
                 }
             }
             continue;
@@ -276,7 +286,8 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unr
         }
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(input).context(context)?;
-            decoder.window_log_max(31).context(context)?;
+            // The limit of zstd's own program: 128 MiB.
+            decoder.window_log_max(27).context(context)?;
             Box::new(decoder)
         }
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
@@ -288,6 +299,9 @@ fn decompress(file: &File, how: Compression, scratch: &Path) -> Result<File, Unr
 enum CopyError {
     Read(std::io::Error),
     Write(std::io::Error),
+    TooLarge,
+    /// It would fill the filesystem of temporary files.
+    Full(Failure),
 }
 
 impl CopyError {
@@ -300,6 +314,10 @@ impl CopyError {
             CopyError::Read(error) => {
                 Unreadable::Damaged(Failure::new("the file is damaged").caused_by(&error))
             }
+            CopyError::TooLarge => Unreadable::Damaged(too_large()),
+            CopyError::Full(failure) => {
+                failure.context(format!("could not write to `{}`", scratch.display())).into()
+            }
             CopyError::Write(error) => Err::<(), _>(error)
                 .context(|| format!("could not write to `{}`", scratch.display()))
                 .unwrap_err()
@@ -311,6 +329,9 @@ impl CopyError {
 /// Copies data without writing blocks of zeros.
 fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), CopyError> {
     const BLOCK: usize = 64 << 10;
+    /// How often the free space is checked, in bytes written.
+    const STEP: u64 = 64 << 20;
+    let mut unchecked = 0;
     let mut buffer = vec![0; BLOCK];
     let mut at = 0;
     loop {
@@ -326,7 +347,15 @@ fn copy_sparse(from: &mut dyn Read, to: &File) -> Result<(), CopyError> {
         if filled == 0 {
             return to.set_len(at).map_err(CopyError::Write);
         }
+        if at > LARGEST {
+            return Err(CopyError::TooLarge);
+        }
         if !is_zero(&buffer[..filled]) {
+            unchecked += filled as u64;
+            if unchecked >= STEP {
+                check_space(to, STEP).map_err(CopyError::Full)?;
+                unchecked = 0;
+            }
             to.write_all_at(&buffer[..filled], at).map_err(CopyError::Write)?;
         }
         at += filled as u64;
@@ -373,6 +402,7 @@ fn disk_in_archive(file: &File, scratch: &Path) -> Result<Option<(File, String)>
             return Err(Unreadable::Damaged(Failure::new(why)));
         }
         let out = scratch_file(scratch)?;
+        check_space(&out, length)?;
         copy_range(file, start..start + length, &out)
             .context(|| format!("could not write to `{}`", scratch.display()))?;
         return Ok(Some((out, name)));
@@ -387,6 +417,10 @@ fn convert(file: &File, format: ImageFormat, scratch: &Path) -> Result<File, Unr
     check_self_contained(file, format)?;
     let size = virtual_size(file, format)?;
     check_complete(file, format)?;
+    // Several entries of its table may refer to the same data.
+    if check_space(&out, size).is_err() {
+        check_space(&out, data_size(file, format)?)?;
+    }
     // `-n` writes to the existing unnamed file, which must already have its size.
     out.set_len(size).context(|| format!("could not write to `{}`", scratch.display()))?;
     let convert = ["convert", "-n", "--target-is-zero", "-f", format.qemu_name(), "-O", "raw", &from, &to];
@@ -431,6 +465,15 @@ fn check_complete(file: &File, format: ImageFormat) -> Result<(), Unreadable> {
             ))))
         }
     }
+}
+
+/// Returns how much space the data of an image takes in a sparse raw image, in bytes. Source: qemu-img(1), measure.
+fn data_size(file: &File, format: ImageFormat) -> Result<u64, Unreadable> {
+    let name = inherited_name(file);
+    let measure = ["measure", "--output=json", "-O", "raw", "-f", format.qemu_name(), &name];
+    let output = qemu_img(&measure, &[file])?;
+    let sizes: serde_json::Value = serde_json::from_slice(&output).unwrap_or_default();
+    sizes["required"].as_u64().ok_or_else(|| Failure::new("`qemu-img measure` did not report a size").into())
 }
 
 /// Returns the size of the disk in a self-contained image in bytes.

@@ -28,6 +28,10 @@ impl From<Failure> for Unreadable {
 /// Converts the error of a program that reads the file.
 impl From<RunError> for Unreadable {
     fn from(error: RunError) -> Unreadable {
+        // A file that keeps its reader busy is damaged: the limits are far above what a valid one takes.
+        if matches!(error, RunError::TimedOut { .. }) {
+            return Unreadable::Damaged(error.into());
+        }
         let Some(run) = error.exited() else { return Unreadable::Host(error.into()) };
         let printed = run.last_lines.join("\n");
         Unreadable::by_stderr(error.into(), &printed)
@@ -45,7 +49,9 @@ impl Unreadable {
 
     pub(super) fn failure(self) -> Failure {
         match self {
-            Unreadable::Damaged(failure) | Unreadable::Host(failure) => failure,
+            // The image is at fault on any host.
+            Unreadable::Damaged(failure) => failure.of_template(),
+            Unreadable::Host(failure) => failure,
         }
     }
 

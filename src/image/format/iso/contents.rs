@@ -5,14 +5,18 @@ use super::super::unreadable::Unreadable;
 use super::{LOADER, MENU, SECTOR};
 use crate::disk::Tree as FileTree;
 use crate::disk::{Body, Content, Extent, Node, Opened, ROOT, Window, mode};
-use crate::host::{Context, Invocation, Jail, inherited_name, run_jailed};
+use crate::host::{Context, Invocation, Jail, inherited_name, run_jailed_within};
 use crate::plan::Firmware;
 use crate::plan::command_line::from_grub;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// The time to list the files of a CD. Lists of a hundred thousand files take a few seconds.
+const LONGEST_LISTING: Duration = Duration::from_secs(60);
 
 /// The files of a CD.
 pub(crate) struct Contents<'f> {
@@ -39,7 +43,8 @@ impl<'f> Contents<'f> {
             .args(["-no_rc", "-indev", &format!("stdio:{}", inherited_name(file))])
             .inheriting(file)?
             .args(["-find", "/", "-type", "f", "-exec", "report_lba", "--"]);
-        let finished = run_jailed(&list, Jail::Nothing)?;
+        // A directory may contain itself.
+        let finished = run_jailed_within(&list, Jail::Nothing, LONGEST_LISTING)?;
         let size = file.metadata().context(|| "could not read the CD".to_owned())?.len();
         Ok(Contents { file, size, places: places(&String::from_utf8_lossy(&finished.stdout)) })
     }
