@@ -5,6 +5,7 @@ use crate::host::{Context, Failure, Invocation, run};
 use crate::image::format::boot_catalog;
 use crate::image::sha256;
 use crate::plan::layout::SectorSize;
+use crate::plan::layout::mbr::Mbr;
 use crate::plan::{ESP, Firmware};
 use crate::verify::read_table;
 use serde::{Deserialize, Serialize};
@@ -109,14 +110,10 @@ pub fn guess_firmware(disk: &File, image: &Path, sector: Option<SectorSize>) -> 
         })
         .collect();
     let has_esp = entries.iter().any(|entry| entry.type_guid == ESP);
-    // Source: UEFI 2.10, 5.2.1, "Legacy Master Boot Record (MBR)": four entries at 446.
-    if entries.is_empty() && has_sector {
-        places.extend(first[446..510].chunks_exact(16).filter(|entry| entry[4] != 0).map(|entry| {
-            let number = |at: usize| {
-                u64::from(u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]))
-            };
-            (number(8) * bytes, (number(8) + number(12)) * bytes)
-        }));
+    // Also logical partitions.
+    if entries.is_empty() {
+        let records = table.iter().filter_map(|table| table.records.as_ref()).flat_map(Mbr::partitions);
+        places.extend(records.map(|record| (record.first.0 * bytes, (record.last().0 + 1) * bytes)));
     }
     places.push((0, size));
     let uefi = catalogue.contains(&Firmware::Uefi)

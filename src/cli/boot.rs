@@ -256,7 +256,7 @@ pub(super) fn boot_image(
         return Err(Failure::new(format!("the image `{}` {what}", image.display()))
             .help("build an image with `ister build`"));
     }
-    let checks_mounts = guest.login.is_some() || guest.healthy;
+    let checks_mounts = guest.login.is_some() || guest.healthy && guest.ssh.is_some();
     if checks_mounts && plan.is_none() {
         let progress: &dyn Progress = console;
         progress.warn(format!("no plan found next to `{}`; mounts are not checked", image.display()));

@@ -34,6 +34,10 @@ const OWN_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 0x0a, 0, 2, 2]);
 
 /// HTTP connections that are served at the same time.
 const MOST_CONNECTIONS: usize = 16;
+/// iPXE has eight receive buffers on an e1000, and drops what arrives beyond them. Source: iPXE,
+/// src/drivers/net/intel.h, INTEL_RX_FILL.
+const HTTP_WINDOW: usize = 8 << 10;
+const SSH_WINDOW: usize = 64 << 10;
 /// Largest Ethernet frame, in bytes.
 const LARGEST_FRAME: usize = 65_536;
 /// A connection that sends nothing for this time is closed.
@@ -214,9 +218,10 @@ fn udp_socket(port: u16) -> udp::Socket<'static> {
     socket
 }
 
-fn tcp_socket() -> tcp::Socket<'static> {
-    let buffer = || tcp::SocketBuffer::new(vec![0; 64 << 10]);
-    tcp::Socket::new(buffer(), buffer())
+/// `window`: bytes that may be on their way to the guest.
+fn tcp_socket(window: usize) -> tcp::Socket<'static> {
+    let buffer = |size| tcp::SocketBuffer::new(vec![0; size]);
+    tcp::Socket::new(buffer(64 << 10), buffer(window))
 }
 
 impl Segment {
@@ -240,7 +245,9 @@ impl Segment {
             }
         });
         let mut sockets = SocketSet::new(Vec::new());
-        let http = (0..MOST_CONNECTIONS).map(|_| (sockets.add(tcp_socket()), Served::default())).collect();
+        let http = (0..MOST_CONNECTIONS)
+            .map(|_| (sockets.add(tcp_socket(HTTP_WINDOW)), Served::default()))
+            .collect();
         Segment {
             dhcp: sockets.add(udp_socket(67)),
             names: sockets.add(udp_socket(53)),
@@ -355,7 +362,7 @@ impl Segment {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let handle = self.sockets.add(tcp_socket());
+            let handle = self.sockets.add(tcp_socket(SSH_WINDOW));
             let socket = self.sockets.get_mut::<tcp::Socket>(handle);
             self.next_port = self.next_port.checked_add(1).unwrap_or(49_152);
             let from = IpEndpoint::new(GATEWAY.into(), self.next_port);

@@ -4,7 +4,7 @@ use super::archive_limits::{LARGEST, check_headers, check_space, too_large};
 use super::foreign::foreign;
 use super::image_format::ImageFormat;
 use super::medium::{self, Medium};
-use super::self_contained;
+use super::self_contained::{self, Reference};
 use super::truncation::minimum_end;
 use super::unreadable::Unreadable;
 use super::vhd;
@@ -207,10 +207,15 @@ fn check_self_contained(file: &File, format: ImageFormat) -> Result<(), Unreadab
         ImageFormat::Qed => self_contained::qed(file),
     };
     found.context(context)?.map_err(|why| {
-        let why = Failure::new(format!("the {format} image is not self-contained: {why}"));
-        Unreadable::Damaged(
-            why.help("if you trust the image, make it self-contained with `qemu-img convert`"),
-        )
+        Unreadable::Damaged(match why {
+            Reference::Damaged(_) => Failure::new(format!("the {format} image is damaged: {why}")),
+            Reference::Encrypted => Failure::new(format!("the {format} image is encrypted"))
+                .help("convert it to an image without encryption with `qemu-img convert --object secret,…`"),
+            Reference::Named(_) | Reference::Differencing => {
+                Failure::new(format!("the {format} image is not self-contained: {why}"))
+                    .help("if you trust the image, make it self-contained with `qemu-img convert`")
+            }
+        })
     })
 }
 

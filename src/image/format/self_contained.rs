@@ -16,7 +16,7 @@ pub(super) enum Reference {
     Differencing,
     #[error("it is encrypted")]
     Encrypted,
-    #[error("damaged header: invalid {0}")]
+    #[error("invalid {0} in its header")]
     Damaged(&'static str),
 }
 
