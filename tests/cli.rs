@@ -182,7 +182,7 @@ fn missing_and_invalid_images_are_reported() {
     assert!(text(&output.stderr).contains("empty.img` does not exist"));
     std::fs::write(&image, vec![0; 1 << 20]).unwrap();
     let output = boot(&image);
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot tell which firmware"));
     // A damaged plan is an error, because the image cannot be compared with it.
     std::fs::write(directory.path().join("empty.img.plan.json"), "{ \"version\": 3, ").unwrap();

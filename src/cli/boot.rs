@@ -212,6 +212,11 @@ impl Attachment {
             FirmwareArg::Uefi => Firmware::Uefi,
             FirmwareArg::Bios => Firmware::Bios,
         });
+        // A network boot has no disk: each firmware loads it.
+        if is_network_boot(image)? {
+            let firmware = requested.unwrap_or(Firmware::Uefi);
+            return Ok(Attachment { firmware, other: None, sector_size: SectorSize::B512 });
+        }
         let chosen = requested.or(plan.and_then(|plan| Some(plan.boot.as_ref()?.firmware)));
         // If the format implies a sector size, use it regardless of the partition table, as other hypervisors do.
         let sector_size = sector_size_of(image)?
@@ -326,6 +331,11 @@ pub(super) fn boot_image(
 /// Whether the boot failed in the firmware or loader, which the wrong firmware would explain.
 fn is_not_for_firmware(verdict: &Verdict) -> bool {
     verdict.outcome == boot::Outcome::Failed && verdict.last.stage <= Stage::Loader
+}
+
+fn is_network_boot(image: &Path) -> Result<bool, Failure> {
+    let context = || format!("could not read the image `{}`", image.display());
+    File::open(image).and_then(|file| format::is_network_boot(&file)).context(context)
 }
 
 /// The sector size that an image's format implies.
