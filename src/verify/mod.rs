@@ -12,6 +12,7 @@ mod facts;
 mod fsck;
 mod medium;
 mod package_files;
+mod pam;
 mod programs;
 mod rule;
 mod rules;

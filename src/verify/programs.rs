@@ -2,6 +2,7 @@
 //! executed, and matches the checksum of its package.
 
 use super::package_files::PackageFiles;
+use super::pam;
 use super::system::System;
 use crate::disk::{Body, NodeId, ReadError, Window, read_file};
 use elf::ElfBytes;
@@ -75,6 +76,7 @@ pub(super) fn faults<'w>(
         for path in ["/sbin/agetty", "/bin/login"] {
             look.program(Role::Login, path, 0)?;
         }
+        look.pam()?;
     }
     if system.tree.find_nofollow("/bin/sh").is_some() {
         look.program(Role::Shell, "/bin/sh", 0)?;
@@ -97,6 +99,22 @@ struct Look<'s, F> {
 impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
     fn fault(&mut self, role: Role, path: &str, message: String) {
         self.faults.push(ProgramError { role, path: path.to_owned(), message, is_checksum: false });
+    }
+
+    /// Checks the modules without which `login` accepts nobody.
+    fn pam(&mut self) -> Result<(), ReadError> {
+        let needed = |line: &pam::Line| !line.is_optional && matches!(line.kind.as_str(), "auth" | "account");
+        for line in pam::stack(self.system, "login").into_iter().filter(needed) {
+            let Some(path) = pam::module(self.system, &line.module) else {
+                self.fault(Role::Login, &line.module, format!("the PAM module {} is missing", line.module));
+                continue;
+            };
+            if let Some(id) = self.system.tree.find(&path).filter(|id| !self.seen.contains(id)) {
+                self.seen.insert(id);
+                self.content(Role::Login, &path, id, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// Checks a program. `depth` is the number of scripts whose interpreters led to it.

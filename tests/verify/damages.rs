@@ -231,6 +231,9 @@ pub(super) const DAMAGES: &[Damage] = &[
     ("a missing module index", "kernel-modules", |good, image| {
         good.debugfs(image, "rm /usr/lib/modules/6.1.0/modules.dep");
     }),
+    ("a root filesystem that stays read-only", "root-read-only", |good, image| {
+        good.add_option(image, "ro");
+    }),
     ("fstab with an unknown device", "fstab-device", |good, image| {
         good.put(image, "/etc/fstab", b"UUID=0 /srv ext4 defaults 0 2\n", "0100644");
     }),

@@ -1,8 +1,10 @@
 //! Filesystem types and mount options in fstab, for the filesystems of the image.
 
+use super::boot::kernels;
 use super::mounts::{find, fstab};
 use crate::disk::VolumeKind;
 use crate::finding::Level;
+use crate::plan::command_line::words;
 use crate::verify::facts::Facts;
 use crate::verify::rule::{Check, Findings, Rule};
 
@@ -64,6 +66,51 @@ fn is_option(option: &str, own: &str) -> bool {
     }
     let name = option.split_once('=').map_or(option.to_owned(), |(name, _)| format!("{name}="));
     COMMON.split_whitespace().chain(own.split_whitespace()).any(|known| known == name)
+}
+
+pub(super) static ROOT_READ_ONLY: Rule = Rule {
+    name: "root-read-only",
+    summary: "the root filesystem stays read-only",
+    level: Level::Error,
+    why: "The kernel command line has `ro`, and systemd makes the root filesystem writable only if fstab or \
+          a mount unit has a line for it. Services that write, and changes of passwords, fail. Sources: \
+          systemd-remount-fs.service(8); Linux, Documentation/admin-guide/kernel-parameters.txt, ro.",
+    check: Check::Disk(root_read_only),
+};
+
+fn root_read_only(facts: &Facts, out: &mut Findings) {
+    let Some(system) = &facts.system else { return };
+    let kind = facts.partition(system.root).and_then(|partition| partition.kind);
+    let is_writable = matches!(kind, Some(VolumeKind::Ext | VolumeKind::Xfs | VolumeKind::Btrfs));
+    if !is_writable
+        || !system.exists("/usr/lib/systemd/systemd")
+        || fstab(system).iter().any(|line| line.at == "/")
+        || system.exists("/etc/systemd/system/-.mount")
+    {
+        return;
+    }
+    for (start, _) in kernels(facts).into_iter().filter(|(_, chosen)| !chosen) {
+        let options = words(&start.options);
+        // Live systems, overlays and verified root filesystems.
+        let other = [
+            "roothash=",
+            "overlay",
+            "systemd.volatile",
+            "systemd.verity",
+            "boot=live",
+            "root=tmpfs",
+            "rd.live",
+        ];
+        if options.iter().any(|word| other.iter().any(|start| word.starts_with(start))) {
+            continue;
+        }
+        if options.iter().rfind(|word| matches!(**word, "ro" | "rw")) == Some(&"ro") {
+            out.report("the kernel command line has `ro`, and /etc/fstab has no line for /")
+                .path("/etc/fstab")
+                .help("add a line for / to /etc/fstab, or replace `ro` by `rw`");
+            return;
+        }
+    }
 }
 
 fn fstab_options(facts: &Facts, out: &mut Findings) {

@@ -93,6 +93,7 @@ pub static RULES: &[&Rule] = &[
     &boot::ROOT_MISSING,
     &boot::ROOT_OPTION,
     &secrets::ROOT_PASSWORD,
+    &fstab::ROOT_READ_ONLY,
     &secrets::SSH_HOST_KEY,
     &boot::SYSLINUX_CONFIGURATION,
     &units::UNIT_CYCLE,

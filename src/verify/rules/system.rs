@@ -6,6 +6,7 @@ use crate::disk::VolumeKind;
 use crate::finding::Level;
 use crate::plan::command_line::{LONGEST, words};
 use crate::verify::facts::Facts;
+use crate::verify::pam;
 use crate::verify::programs::Role;
 use crate::verify::rule::{Check, Findings, Rule};
 use crate::verify::system::System;
@@ -123,6 +124,9 @@ fn pam(system: &System, out: &mut Findings) {
         if !configured(name) {
             out.report(format!("missing included file `{name}`")).path("/etc/pam.d/login");
         }
+    }
+    if !pam::stack(system, "login").iter().any(|line| line.kind == "auth") {
+        out.report("no module authenticates users for `login`").path("/etc/pam.d/login");
     }
 }
 

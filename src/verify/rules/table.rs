@@ -1,6 +1,7 @@
 //! The partition table: both GPT copies, their contents, and the MBR.
 
 use crate::finding::Level;
+use crate::plan::Firmware;
 use crate::plan::layout::gpt::MbrError;
 use crate::plan::layout::{Lba, first_usable, last_usable};
 use crate::verify::facts::{Facts, Scheme, TableCopy, TableFacts};
@@ -74,11 +75,17 @@ fn header(copy: &TableCopy, at: Lba, name: &str, facts: &Facts, out: &mut Findin
     }
 }
 
-/// Firmware and kernel fall back to the other copy if it is intact, so the disk still boots: a warning. With a plan,
-/// any damage is an error. Sources: UEFI 2.10, section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
+/// UEFI firmware repairs a copy if the other one is intact, so the disk still boots: a warning. Without UEFI, the kernel
+/// ignores the backup unless its command line contains `gpt`. With a plan, any damage is an error. Sources: UEFI 2.10,
+/// section 5.3.2; Linux, block/partitions/efi.c, find_valid_gpt.
 fn level(copy: &TableCopy, facts: &Facts) -> Level {
     let TableFacts { primary, backup, .. } = &facts.table;
-    let other = if std::ptr::eq(copy, primary) { backup } else { primary };
+    let is_primary = std::ptr::eq(copy, primary);
+    let other = if is_primary { backup } else { primary };
+    let has_uefi = facts.boot_paths.paths.iter().any(|path| path.firmware == Firmware::Uefi);
+    if is_primary && !has_uefi && !facts.boot_paths.paths.is_empty() {
+        return Level::Error;
+    }
     let is_whole = other.header.as_ref().is_ok_and(|header| other.array_crc == Some(header.entries_crc));
     if is_whole && facts.plan.is_none() { Level::Warning } else { Level::Error }
 }
