@@ -383,6 +383,51 @@ mod tests {
     }
 
     #[test]
+    fn baseline_has_the_values_of_other_good_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("history.sqlite");
+        // A database of version 1, which did not store the accelerator.
+        let old = TABLES.replace(",\n    accelerator TEXT", "");
+        assert_ne!(old, TABLES);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(&old).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        drop(connection);
+        let mut history = History::open(&path).unwrap();
+        for (id, day, outcome, login) in [
+            ("a", 1, StepOutcome::Passed, 30.0),
+            ("b", 2, StepOutcome::Flaky, 31.0),
+            ("c", 3, StepOutcome::Failed, 99.0),
+            ("d", 4, StepOutcome::Passed, 32.0),
+        ] {
+            let mut run = results(id, day, outcome, 10.0, "6.1");
+            run.types[0].steps.push(booted(login));
+            history.record(&run).unwrap();
+        }
+        let baseline = history.baseline("kvm", "d").unwrap();
+        assert_eq!(
+            (&baseline.files["kvm.img"][..], &baseline.packages[..]),
+            (&[7.0, 7.0][..], &[1.0, 1.0][..])
+        );
+        let boots = &baseline.boots[&("boot kvm.img".to_owned(), "TCG".to_owned())];
+        assert_eq!((&boots.login[..], &boots.stages["login"][..]), (&[31.0, 30.0][..], &[0.5, 0.5][..]));
+        assert_eq!(history.baseline("other", "d").unwrap(), Baseline::default());
+    }
+
+    fn booted(login: f64) -> StepRecord {
+        let boot = serde_json::json!({
+            "file": "kvm.img", "firmware": "uefi", "accelerator": "tcg", "hardware": {}, "class": "login-prompt",
+            "seconds": login + 6.0, "stages": [{ "stage": "login", "at": login, "took": 0.5 }], "report": "kvm/r",
+        });
+        let boot = Some(serde_json::from_value(boot).unwrap());
+        StepRecord {
+            boot,
+            name: "boot kvm.img".to_owned(),
+            ..results("", 1, StepOutcome::Passed, 1.0, "").types[0].steps[0].clone()
+        }
+    }
+
+    #[test]
     fn invalid_database_is_rejected() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("text");
