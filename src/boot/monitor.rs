@@ -117,6 +117,10 @@ pub struct BootMonitor {
     unanswered: bool,
     /// The typed name has appeared on the console.
     is_echoed: bool,
+    /// Other output followed the password prompt in its line, so that it could not be recognized.
+    is_garbled: bool,
+    /// The name was typed a second time for this reason.
+    is_retried: bool,
     /// The line that ended the boot, unless later output revoked it.
     ended_by: String,
     actions: Vec<Action>,
@@ -172,6 +176,8 @@ impl BootMonitor {
             last_prompt: None,
             unanswered: false,
             is_echoed: false,
+            is_garbled: false,
+            is_retried: false,
             ended_by: String::new(),
             actions: Vec::new(),
         }

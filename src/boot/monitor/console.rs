@@ -18,6 +18,9 @@ impl BootMonitor {
 
     pub(super) fn line(&mut self, at: Duration, line: &str) {
         self.is_echoed |= line.contains(UNKNOWN_USER);
+        self.is_garbled |= self.is_echoed
+            && self.is_answering()
+            && line.find(": ").is_some_and(|end| is_password_prompt(&line[..end + 2]));
         if line.is_empty() {
             self.finished += 1;
             self.fragment.clear();

@@ -224,6 +224,16 @@ impl BootMonitor {
                     self.state = State::Ended(Class::GettyCrashed);
                 }
             }
+            // An issue file may contain such a line, too, so this alone proves nothing.
+            PromptStep::Named { at, back }
+                if self.is_garbled
+                    && !self.is_retried
+                    && (now >= at + PASSWORD || back.is_some_and(|back| now >= back + BEHIND)) =>
+            {
+                (self.is_garbled, self.is_retried) = (false, true);
+                (prompt.step, prompt.since) = (PromptStep::Dwelling, now);
+                self.state = State::Prompt(prompt);
+            }
             PromptStep::Named { at, back }
                 if now >= at + PASSWORD || back.is_some_and(|back| now >= back + BEHIND) =>
             {
