@@ -181,7 +181,10 @@ impl Machine<'_> {
             .args(["-chardev", &format!("socket,id=monitor0,fd={monitor}")])
             .args(["-mon", "chardev=monitor0,mode=control"])
             .args(["-netdev", &self.netdev(lan)])
-            .args(["-device", &network_device(network_card, self.boots_from_network)]);
+            .args([
+                "-device",
+                &network_device(network_card, if self.boots_from_network { IPXE } else { NO_ROM }),
+            ]);
         for value in self.smbios {
             invocation = invocation.args(["-smbios", value]);
         }
@@ -279,14 +282,18 @@ pub(super) fn credential(name: &str, value: &[u8]) -> String {
     format!("io.systemd.credential.binary:{name}={value}")
 }
 
-/// A network device. Without a boot ROM nothing is booted from the network; QEMU's own ROM is iPXE.
-fn network_device(card: NetworkCard, boots: bool) -> String {
+/// The first boot device, with QEMU's own ROM, which is iPXE.
+const IPXE: &str = "bootindex=0";
+/// Nothing is booted from the network.
+const NO_ROM: &str = "romfile=";
+
+fn network_device(card: NetworkCard, rom: &str) -> String {
     let model = match card {
         NetworkCard::VirtioNet => "virtio-net-pci",
         NetworkCard::E1000 => "e1000",
         NetworkCard::Vmxnet3 => "vmxnet3",
     };
-    format!("{model},netdev=net0,{}", if boots { "bootindex=0" } else { "romfile=" })
+    format!("{model},netdev=net0,{rom}")
 }
 
 /// In QEMU's option lists a comma is doubled.

@@ -261,6 +261,7 @@ impl BootMonitor {
         (self.screen, self.screen_prompts) = (Vec::new(), 0);
         (self.root_full, self.root_read_only) = (None, None);
         self.answered.clear();
+        (self.is_echoed, self.is_garbled, self.is_retried) = (false, false, false);
         self.lines = Lines::default();
         self.fragment.clear();
         self.open.clear();

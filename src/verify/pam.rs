@@ -13,6 +13,18 @@ pub(super) struct Line {
     pub is_optional: bool,
 }
 
+/// Modules of `auth` that only restrict or delay a login.
+const HELPERS: [&str; 7] =
+    ["pam_faildelay", "pam_group", "pam_securetty", "pam_nologin", "pam_issue", "pam_env", "pam_deny"];
+
+impl Line {
+    /// Whether the module can accept a user.
+    pub(super) fn authenticates(&self) -> bool {
+        let name = self.module.rsplit('/').next().unwrap_or_default().trim_end_matches(".so");
+        self.kind == "auth" && !HELPERS.contains(&name)
+    }
+}
+
 /// Directories of service files, in order of precedence.
 const SERVICES: [&str; 3] = ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d"];
 /// Directories of modules.

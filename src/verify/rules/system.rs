@@ -125,7 +125,10 @@ fn pam(system: &System, out: &mut Findings) {
             out.report(format!("missing included file `{name}`")).path("/etc/pam.d/login");
         }
     }
-    if !pam::stack(system, "login").iter().any(|line| line.kind == "auth") {
+    let own = pam::stack(system, "login");
+    // Without lines of that kind, those of `other` apply.
+    let lines = if own.iter().any(|line| line.kind == "auth") { own } else { pam::stack(system, "other") };
+    if !lines.iter().any(pam::Line::authenticates) {
         out.report("no module authenticates users for `login`").path("/etc/pam.d/login");
     }
 }
