@@ -133,15 +133,6 @@ fn memory(mebibytes: u32, attached: &Attached) -> String {
 /// Boots an image until the outcome is certain.
 pub fn boot(options: &BootOptions, progress: &dyn Progress) -> Result<Verdict, Failure> {
     let attached = attach(options.image)?;
-    if attached.network_boot().is_some()
-        && options.direct.is_none()
-        && (options.cloud.is_some() || options.network == Network::Host)
-    {
-        return Err(Failure::new(
-            "a network boot uses a network of its own, without a cloud and without the host's network",
-        )
-        .help("add --direct to start its kernel without the network, or omit --cloud and --network host"));
-    }
     let hardware = options.hardware.under(options.accelerator.accelerator);
     if hardware != options.hardware {
         progress.warn("Hyper-V enlightenments require KVM: booting without them".to_owned());

@@ -9,7 +9,7 @@ use super::plan::plan_of_image;
 use super::receipt;
 use super::run::{Outcome, VerbosityArgs};
 use crate::boot::{
-    self, Accelerator, AllowedNote, BootOptions, Choice, DiskBus, Guess, Hardware, NetworkCard,
+    self, Accelerator, AllowedNote, BootOptions, Choice, DiskBus, Guess, Hardware, Network, NetworkCard,
     OtherFirmware, OwnKernel, Stage, Verdict, boot, choose, guess_firmware,
 };
 use crate::host::{Context, Failure, Progress, scratch_directory};
@@ -18,7 +18,7 @@ use crate::plan::layout::SectorSize;
 use crate::plan::{Firmware, Plan};
 use crate::report::verdict_human;
 use crate::template::SourceText;
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 pub(super) use guest::{GuestArgs, GuestOptions};
 use std::fs::File;
@@ -135,6 +135,17 @@ pub(super) fn run(args: &BootArgs) -> anyhow::Result<Outcome> {
     require(&args.image)?;
     let console = args.verbosity.console();
     let guest = args.guest.resolve(args.receipt)?;
+    if args.image.is_file()
+        && is_network_boot(&args.image)?
+        && !guest.own_kernel
+        && guest.direct.is_none()
+        && (guest.cloud.is_some() || guest.network == Network::Host)
+    {
+        bail!(
+            "a network boot has a network of its own, without a cloud and without the host's network; add --direct to \
+             start its kernel without that network, or omit --cloud and --network host"
+        );
+    }
     let template = match &args.template {
         Some(path) => Some(read_template(path).map_err(|failure| anyhow!("{failure}"))?),
         None => None,

@@ -204,7 +204,7 @@ fn least_memory_table(found: &LeastMemory) -> String {
     }
     let result = match found.memory {
         Some(memory) => format!("{memory} MiB are enough"),
-        None => "not enough memory in type.json".to_owned(),
+        None => "no login prompt even with the memory of type.json".to_owned(),
     };
     format!("{}\n{}: {}: {result}\n", table.render(), found.kind, found.file)
 }
@@ -240,10 +240,7 @@ fn test_all(
     let queue = Mutex::new(queue);
     let memory = MemoryBudget::of_this_host();
     let more = cache_arguments(args);
-    let history = match &args.history {
-        Some(path) if path.exists() => Some(Mutex::new(History::open(path)?)),
-        _ => None,
-    };
+    let history = open_history(args)?.map(Mutex::new);
     let run = state.id();
     let work = || -> anyhow::Result<()> {
         loop {
@@ -319,10 +316,11 @@ fn discard(record: &Record, directory: &Path) -> Result<(), Failure> {
 
 /// The duration of each type in earlier runs.
 fn measured(args: &TestArgs) -> Result<BTreeMap<String, f64>, Failure> {
-    match &args.history {
-        Some(path) if path.exists() => History::open(path)?.seconds(),
-        _ => Ok(BTreeMap::new()),
-    }
+    open_history(args)?.map_or_else(|| Ok(BTreeMap::new()), |history| history.seconds())
+}
+
+fn open_history(args: &TestArgs) -> Result<Option<History>, Failure> {
+    args.history.as_deref().filter(|path| path.exists()).map(History::open).transpose()
 }
 
 /// The types that the command line selects.

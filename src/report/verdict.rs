@@ -106,7 +106,7 @@ fn circumstances(verdict: &Verdict) -> String {
         out.push_str(&format!("additional inputs: {}\n", verdict.given.join(", ")));
     }
     if verdict.start == Start::Network {
-        out.push_str("network boot: iPXE loaded kernel and initramfs\n");
+        out.push_str("network boot by iPXE\n");
     }
     if verdict.start == Start::Kernel {
         out.push_str("direct kernel boot: firmware and boot loader were not tested\n");

@@ -101,7 +101,7 @@ impl<'w, F: Fn(u32) -> Option<Window<'w>>> Look<'_, F> {
         self.faults.push(ProgramError { role, path: path.to_owned(), message, is_checksum: false });
     }
 
-    /// Checks the modules without which `login` accepts nobody.
+    /// Checks the modules that `login` needs to accept a user.
     fn pam(&mut self) -> Result<(), ReadError> {
         let needed = |line: &pam::Line| !line.is_optional && matches!(line.kind.as_str(), "auth" | "account");
         for line in pam::stack(self.system, "login").into_iter().filter(needed) {

@@ -2,6 +2,7 @@
 //! tar.xz together with a menu for PXELINUX and a script for iPXE, to be unpacked on a TFTP or HTTP server. Sources: the Syslinux
 //! wiki, "PXELINUX"; ipxe.org, "scripting".
 
+use super::archive_limits::check_space;
 use super::comparison::Comparing;
 use super::source::{Raw, Source};
 use super::tree::{Item, Tree};
@@ -206,7 +207,8 @@ pub(super) fn parts(tar: &File, scratch: &Path) -> io::Result<Parts> {
 
 fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
     let mut parts = Parts::default();
-    for entry in Archive::new(tar).entries()? {
+    // The names are short. Long ones would be read into memory.
+    for entry in Archive::new(tar).entries()?.raw(true) {
         let mut entry = entry?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let place = match name.as_str() {
@@ -229,6 +231,7 @@ fn parts_of(tar: impl Read, scratch: &Path) -> io::Result<Parts> {
             return Err(io::Error::other(format!("`{name}` is not a regular file")));
         }
         let mut out = tempfile::tempfile_in(scratch)?;
+        check_space(&out, entry.size()).map_err(|failure| io::Error::other(failure.message))?;
         io::copy(&mut entry, &mut out)?;
         *place = Some(out);
     }
