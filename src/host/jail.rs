@@ -2,7 +2,9 @@
 //! only the programs and libraries of the host, read-only, and a few devices. Input and output files are inherited.
 
 use super::process::{Finished, find_program, run, run_bounded};
-use super::{Invocation, RunError};
+use super::{Inherited, Invocation, RunError};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -25,7 +27,8 @@ const PLACES: [&str; 4] = ["/mnt", "/media", "/srv", "/tmp"];
 /// The directories that are visible, with programs and libraries. The last two are those of Nix and Guix.
 const VISIBLE: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/gnu"];
 
-/// Arguments: mount point, directories of programs, files of /etc, another directory or an empty string, command.
+/// Arguments: mount point, directories of programs, files of /etc, another directory or an empty string, further
+/// options of setpriv and the command.
 /// The new root is remounted as a bind mount, so that mount(8) passes no options of tmpfs: `uid=` with an ID outside the
 /// user namespace is an error.
 ///
@@ -70,8 +73,14 @@ cd /
 umount -l /old
 rmdir /old
 mount -o remount,bind,ro /
-exec setpriv --bounding-set=-all,+dac_override --inh-caps=-all --no-new-privs -- "$@"
+exec setpriv --bounding-set=-all,+dac_override --inh-caps=-all --no-new-privs "$@"
 "#;
+
+/// Landlock rules that always apply: programs can be read and executed, devices written.
+const ACCESS: [&str; 2] = ["path-beneath:read-file,read-dir,execute:/", "path-beneath:write-file:/dev"];
+
+/// Landlock rights for a directory that can be changed. Source: setpriv(1) of util-linux 2.41.
+const ALL_CHANGES: &str = "write-file,truncate,make-reg,make-dir,make-sym,make-sock,make-fifo,remove-file,remove-dir,refer";
 
 /// Returns the sandboxed invocation, or the invocation itself with the reason why it cannot be sandboxed: namespaces
 /// are not allowed, or the program is in a directory that is not visible in the sandbox. Either way, the program is
@@ -96,6 +105,44 @@ fn namespaces() -> Result<(), String> {
             .map_err(why)
     };
     ALLOWED.get_or_init(probe).clone()
+}
+
+/// Whether the kernel has Landlock and setpriv can use it, which it can since util-linux 2.41.
+fn has_landlock() -> bool {
+    static USABLE: OnceLock<bool> = OnceLock::new();
+    let probe = || {
+        let rules = landlock_options(&ACCESS.map(OsString::from));
+        run(&Invocation::new("setpriv").arg("--no-new-privs").args(rules).args(["--", "true"])).is_ok()
+    };
+    *USABLE.get_or_init(probe)
+}
+
+/// Landlock keeps a program from opening an inherited file with more rights than it was passed with, which
+/// /proc/self/fd allows otherwise, and from writing elsewhere. Source: landlock(7).
+fn landlock_rules(files: &[Inherited], directory: &Path) -> Vec<OsString> {
+    let mut rules: Vec<OsString> = ACCESS.map(OsString::from).to_vec();
+    for Inherited { number, file } in files {
+        // Other kinds, such as sockets, have no name that could be opened.
+        let is_file = fstat(file).is_ok_and(|stat| {
+            matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::BlockDevice)
+        });
+        if is_file {
+            let is_writable = fcntl_getfl(file).is_ok_and(|flags| !(flags & OFlags::RWMODE).is_empty());
+            let rights = if is_writable { "read-file,write-file,truncate" } else { "read-file" };
+            rules.push(format!("path-beneath:{rights}:/proc/self/fd/{number}").into());
+        }
+    }
+    if directory != Path::new("") {
+        let mut rule = OsString::from(format!("path-beneath:{ALL_CHANGES}:"));
+        rule.push(directory);
+        rules.push(rule);
+    }
+    rules
+}
+
+fn landlock_options(rules: &[OsString]) -> Vec<OsString> {
+    let rules = rules.iter().flat_map(|rule| [OsString::from("--landlock-rule"), rule.clone()]);
+    ["--landlock-access", "fs"].map(OsString::from).into_iter().chain(rules).collect()
 }
 
 /// Why programs that read images run without a sandbox, if they do.
@@ -151,7 +198,12 @@ fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_r
     jailed = jailed
         .args(["--mount", "--propagation", "private", "--ipc", "--pid", "--fork", "--kill-child", "--"])
         .args(["sh", "-c", SCRIPT, "jail", place, &VISIBLE.join(" "), settings])
-        .arg(directory)
+        .arg(directory);
+    if has_landlock() {
+        jailed = jailed.args(landlock_options(&landlock_rules(&invocation.files, directory)));
+    }
+    jailed = jailed
+        .arg("--")
         .arg(program)
         .args(&invocation.args);
     jailed.env = invocation.env.clone();
@@ -162,6 +214,7 @@ fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_r
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::inherited_name;
 
     /// Runs a script in the sandbox; `None` where the host allows no namespaces.
     fn printed(script: &str, jail: Jail<'_>) -> Option<String> {
@@ -228,6 +281,34 @@ mod tests {
         let Some(output) = printed(&script, Jail::Directory(&directory)) else { return };
         assert_eq!(output, "a directory\n");
         assert!(directory.join("written").exists());
+    }
+
+    /// Only where Landlock can be used, which setpriv of Debian 12 cannot. Without it, /proc/self/fd gives write access to a file that was opened for reading.
+    #[test]
+    fn inherited_files_keep_their_access_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let [read_only, writable] = ["read-only", "writable"].map(|name| directory.path().join(name));
+        std::fs::write(&read_only, "kept").unwrap();
+        std::fs::write(&writable, "old").unwrap();
+        let [first, second] = [
+            std::fs::File::open(&read_only).unwrap(),
+            std::fs::File::options().read(true).write(true).open(&writable).unwrap(),
+        ];
+        let script = format!(
+            "(echo new >{1}) && cat {0} && ! (echo new >{0}) 2>/dev/null && ls / >/dev/null",
+            inherited_name(&first),
+            inherited_name(&second)
+        );
+        let invocation = Invocation::new("bash").args(["-ec", &script]);
+        let invocation = invocation.inheriting(&first).unwrap().inheriting(&second).unwrap();
+        let (jailed, denied) = jailed(&invocation, Jail::Nothing);
+        if denied.is_some() || !has_landlock() {
+            return;
+        }
+        let output = run(&jailed).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(output.stdout, b"kept");
+        assert_eq!(std::fs::read_to_string(&writable).unwrap(), "new\n");
+        assert_eq!(std::fs::read_to_string(&read_only).unwrap(), "kept");
     }
 
     #[test]
