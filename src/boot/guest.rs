@@ -1,5 +1,7 @@
 //! A running machine: its consoles, QMP connection, power and exit.
 
+mod events;
+mod process;
 mod screen;
 
 use super::lan::Lan;
@@ -14,6 +16,8 @@ use super::text::Lines;
 use super::verdict::{Class, Stage, Witnessed};
 use crate::host::{Context, Failure, Jail, Progress, jailed, spawn};
 use crate::template::Secret;
+use events::{fault, is_end_of_run, is_switched_off, observe};
+use process::Process;
 use screen::Screen;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -21,7 +25,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -284,7 +288,7 @@ impl Guest {
                     traffic = moved;
                     monitor.disk_moved(now);
                 }
-                let in_all = self.waited_for_cpu();
+                let in_all = self.process.waited_for_cpu();
                 monitor.starved(in_all.saturating_sub(waited));
                 waited = in_all;
             }
@@ -410,26 +414,6 @@ impl Guest {
         devices.iter().map(|device| count(device, "rd_operations") + count(device, "wr_operations")).sum()
     }
 
-    /// The process of QEMU itself: the child of the process that set up its namespaces. Source: proc_tid_children(5).
-    fn qemu(&self) -> u32 {
-        let child = |process: u32| -> Option<u32> {
-            let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).ok()?;
-            text.split_whitespace().next()?.parse().ok()
-        };
-        child(self.process.0.id()).unwrap_or_else(|| self.process.0.id())
-    }
-
-    /// How long QEMU's busiest thread was runnable but not scheduled, since its start. Source: Linux,
-    /// Documentation/scheduler/sched-stats.rst, `/proc/<pid>/schedstat`: the second number, in nanoseconds.
-    fn waited_for_cpu(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.qemu())).into_iter().flatten();
-        let waited = |thread: std::fs::DirEntry| -> Option<u64> {
-            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split_whitespace().nth(1)?.parse().ok()
-        };
-        Duration::from_nanos(threads.flatten().filter_map(waited).max().unwrap_or(0))
-    }
-
     /// Presses the power button, and returns the time until the guest powered off, if it did. QEMU exits with it.
     pub(super) fn power_off(&mut self) -> Option<Duration> {
         let pressed = Instant::now();
@@ -483,16 +467,6 @@ impl Guest {
     }
 }
 
-/// Kills QEMU on drop.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn read_serial(mut serial: UnixStream, sender: SyncSender<GuestEvent>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 16 << 10];
@@ -507,50 +481,4 @@ fn read_serial(mut serial: UnixStream, sender: SyncSender<GuestEvent>) {
             }
         }
     });
-}
-
-/// Whether the guest has reset the machine or powered it off.
-fn is_end_of_run(event: &QmpEvent) -> bool {
-    matches!(event.name.as_str(), "RESET" | "SHUTDOWN") && event.data["guest"].as_bool() == Some(true)
-}
-
-fn is_switched_off(event: &QmpEvent) -> bool {
-    event.name == "SHUTDOWN" && event.data["guest"].as_bool() == Some(true)
-}
-
-/// The error of the host if QEMU stopped the guest because a write to its disk failed. Source: QEMU,
-/// qapi/block-core.json, BLOCK_IO_ERROR; man page, `werror`: the default is "enospc".
-fn fault(event: &QmpEvent) -> Option<&'static str> {
-    let is_stopped = event.name == "BLOCK_IO_ERROR" && event.data["action"] == "stop";
-    is_stopped.then_some(match event.data["nospace"].as_bool() {
-        Some(true) => {
-            "the host has no space left for the guest's disk: set TMPDIR to a directory with more space"
-        }
-        _ => "the host could not read or write the guest's disk",
-    })
-}
-
-fn observe(monitor: &mut BootMonitor, event: &QmpEvent, at: Duration) {
-    match event.name.as_str() {
-        "RESET" if event.data["guest"].as_bool() == Some(true) => monitor.reset(at),
-        "SHUTDOWN" if is_switched_off(event) => monitor.shut_down(at),
-        "GUEST_PANICKED" => monitor.panicked(at),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stop_for_a_host_disk_error_is_reported() {
-        let event = |name: &str, data: serde_json::Value| QmpEvent { name: name.to_owned(), data };
-        let stop = json!({ "device": "disk0", "operation": "write", "action": "stop", "nospace": true });
-        let why = fault(&event("BLOCK_IO_ERROR", stop.clone())).unwrap();
-        assert!(why.contains("no space left"), "{why}");
-        let report = json!({ "action": "report", "nospace": false });
-        assert_eq!(fault(&event("BLOCK_IO_ERROR", report)), None);
-        assert_eq!(fault(&event("STOP", stop)), None);
-    }
 }

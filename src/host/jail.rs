@@ -80,7 +80,8 @@ exec setpriv --bounding-set=-all,+dac_override --inh-caps=-all --no-new-privs "$
 const ACCESS: [&str; 2] = ["path-beneath:read-file,read-dir,execute:/", "path-beneath:write-file:/dev"];
 
 /// Landlock rights for a directory that can be changed. Source: setpriv(1) of util-linux 2.41.
-const ALL_CHANGES: &str = "write-file,truncate,make-reg,make-dir,make-sym,make-sock,make-fifo,remove-file,remove-dir,refer";
+const ALL_CHANGES: &str =
+    "write-file,truncate,make-reg,make-dir,make-sym,make-sock,make-fifo,remove-file,remove-dir,refer";
 
 /// Returns the sandboxed invocation, or the invocation itself with the reason why it cannot be sandboxed: namespaces
 /// are not allowed, or the program is in a directory that is not visible in the sandbox. Either way, the program is
@@ -202,10 +203,7 @@ fn jail_invocation(invocation: &Invocation, program: &Path, jail: Jail<'_>, is_r
     if has_landlock() {
         jailed = jailed.args(landlock_options(&landlock_rules(&invocation.files, directory)));
     }
-    jailed = jailed
-        .arg("--")
-        .arg(program)
-        .args(&invocation.args);
+    jailed = jailed.arg("--").arg(program).args(&invocation.args);
     jailed.env = invocation.env.clone();
     jailed.files = invocation.files.clone();
     jailed

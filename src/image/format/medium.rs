@@ -2,8 +2,8 @@
 //! them apart for verification, regardless of the program that made them.
 
 use super::iso::{self, BootCatalog};
-use super::open::unpacked;
 use super::tree::Tree as PackedTree;
+use super::unpack::unpacked;
 use super::unreadable::Unreadable;
 use super::{initramfs, oci, pxe};
 use crate::disk::{Packed, ReadError, Tree, Unpacked, Window, unpack};

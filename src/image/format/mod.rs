@@ -17,6 +17,7 @@ mod archive;
 mod archive_limits;
 mod chunks;
 mod comparison;
+mod convert;
 mod foreign;
 mod gzip;
 mod image_format;
@@ -37,6 +38,7 @@ mod squashfs;
 pub mod sums;
 mod tree;
 mod truncation;
+mod unpack;
 mod unreadable;
 mod vhd;
 mod vmdk;
@@ -44,12 +46,11 @@ mod write;
 mod xz;
 mod zstandard;
 
+pub use convert::is_self_contained;
 pub use foreign::foreign;
 pub use image_format::ImageFormat;
 pub use iso::{BootCatalog, CdImage, boot_catalog};
 pub use medium::{Cd, Medium, MediumKind, RootTree, Start, initramfs_of_cd};
-pub use open::{
-    FileKind, OpenedImage, Published, format_name, is_self_contained, kind_of, open, open_published,
-};
+pub use open::{FileKind, OpenedImage, Published, format_name, kind_of, open, open_published};
 pub use pxe::{NetworkBoot, is_network_boot, open as open_network_boot};
 pub use write::{Material, write};
