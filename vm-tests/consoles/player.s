@@ -27,8 +27,14 @@ _start: cli
         movb    $0x42, %ah
         int     $0x13
         jc      halt
-        # Replace the tick handler: that of SeaBIOS polls the port and would consume the input. Source: SeaBIOS,
-        # src/sercon.c.
+        # SeaBIOS prints the end of its last line at the next tick.
+        movw    $3, %cx
+1:      movw    %es:0x46c, %bx
+2:      hlt
+        cmpw    %es:0x46c, %bx
+        je      2b
+        loop    1b
+        # Replace its tick handler, which polls the port and would consume the input. Source: SeaBIOS, src/sercon.c.
         cli
         movw    $tick, %es:0x20
         movw    $0, %es:0x22
@@ -42,9 +48,6 @@ _start: cli
         movw    %ax, %bx
         shlw    $1, %bx
         movw    (%bx), %si
-        # SeaBIOS prints the end of its last line at the next tick.
-        movw    $3, %cx
-        jmp     wait
 
 next:   lodsb
         cmpb    $1, %al
@@ -75,7 +78,7 @@ print:  lodsw
 
 pause:  lodsw
         movw    %ax, %cx
-wait:   jcxz    next
+        jcxz    next
 1:      movw    %es:0x46c, %bx
 2:      hlt
         cmpw    %es:0x46c, %bx
