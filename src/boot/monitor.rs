@@ -17,7 +17,7 @@ use super::text::Lines;
 use super::verdict::{Class, KernelFacts, Note, NoteKind, Probed, Stage, StageTime, Witnessed};
 use limits::{
     ANSWER, ANSWER_STANDS, BEHIND, DOUBT_PATIENCE, EVIDENCE, GETTY_PATIENCE, LONGEST_FRAGMENT, OPEN_PATIENCE,
-    PASSWORD, PROGRAM_SETTLE, QUESTION_STANDS, RESETS, SETTLE, STALL_PATIENCE, STANDS,
+    PASSWORD, PROGRAM_SETTLE, QUESTION_STANDS, SETTLE, STALL_PATIENCE, STANDS,
 };
 pub use limits::{Goal, Limits, Probe};
 use std::collections::BTreeMap;
@@ -68,6 +68,8 @@ pub struct BootMonitor {
     spoke: Duration,
     disk_moved: Duration,
     resets: u32,
+    /// The last reset.
+    reset_at: Option<Duration>,
     /// How long the host had no CPU for the guest. This time does not count.
     starved: Duration,
     /// When the kernel last reported a stall from which it has not recovered.
@@ -145,6 +147,7 @@ impl BootMonitor {
             spoke: Duration::ZERO,
             disk_moved: Duration::ZERO,
             resets: 0,
+            reset_at: None,
             starved: Duration::ZERO,
             stalled: None,
             up: None,
@@ -229,46 +232,6 @@ impl BootMonitor {
                 PromptStep::Dwelling => {}
             }
         }
-    }
-
-    /// The guest reset the machine.
-    pub fn reset(&mut self, at: Duration) {
-        (self.moved, self.spoke) = (at, at);
-        self.resets += 1;
-        match &self.state {
-            State::Ended(_) => return,
-            // A reset proves that a crash was one, also if the next start succeeds.
-            State::Ending { class, .. } if is_final(*class) => {
-                self.state = State::Ended(*class);
-                return;
-            }
-            State::Ending { .. } => self.state = State::Booting,
-            State::Prompt(prompt) => {
-                let line = prompt.line.clone();
-                self.note(at, NoteKind::Reset, &format!("the guest reset the machine after `{line}`"));
-                self.state = State::Booting;
-            }
-            State::Booting => {}
-        }
-        if self.resets >= RESETS {
-            return self.end(Class::ResetLoop, at, true);
-        }
-        // The stages start from the beginning, and earlier output belongs to the previous start.
-        self.seen = vec![(Stage::Firmware, at)];
-        (self.up, self.stalled, self.question, self.doubted) = (None, None, None, None);
-        (self.waiting, self.asked_at, self.countdown) = (None, None, false);
-        (self.stamped, self.is_bsd, self.shell_is_init, self.left_initramfs) = (false, false, false, false);
-        (self.screen, self.screen_prompts) = (Vec::new(), 0);
-        (self.root_full, self.root_read_only) = (None, None);
-        self.answered.clear();
-        (self.is_echoed, self.is_garbled, self.is_retried) = (false, false, false);
-        self.lines = Lines::default();
-        self.fragment.clear();
-        self.open.clear();
-        self.counts.clear();
-        self.actions.clear();
-        // These causes remain, because a boot loader that finds no kernel may reset into the firmware setup.
-        self.causes.retain(|(cause, _)| matches!(cause, Class::LoaderFailed | Class::SecureBootRefused));
     }
 
     /// The guest powered the machine off.

@@ -119,6 +119,8 @@ impl Transcript {
     /// Replays the transcript to a monitor in pieces of this size. No passphrase is available.
     pub fn replay(&self, limits: Limits, piece: usize) -> (Class, BootMonitor, Duration) {
         const TICK: Duration = Duration::from_millis(1);
+        /// How long a firmware takes after a reset.
+        const FIRMWARE: Duration = Duration::from_millis(200);
         let mut monitor = BootMonitor::new(limits);
         let mut now = TICK;
         let mut steps = self.steps.iter();
@@ -151,7 +153,10 @@ impl Transcript {
                 }
                 Some(TranscriptStep::Sleep(time)) => sleeps = now + *time,
                 Some(TranscriptStep::Enter) => waits_for_enter = true,
-                Some(TranscriptStep::Reset) => monitor.reset(now),
+                Some(TranscriptStep::Reset) => {
+                    monitor.reset(now);
+                    now += FIRMWARE;
+                }
                 Some(TranscriptStep::PowerOff) => {
                     monitor.shut_down(now);
                     let class = monitor.ended().unwrap_or(Class::EmulatorFailed);

@@ -1,8 +1,55 @@
 //! Possible ends of a boot: their class, their cause, and what revokes them.
 
+use super::limits::{RESETS, SAME_RESET};
 use super::*;
 
 impl BootMonitor {
+    /// The guest reset the machine. SeaBIOS continues a reset by the guest with its own, so QEMU may report several in a
+    /// row. Source: SeaBIOS, src/resume.c, `handle_resume` and `tryReboot`.
+    pub fn reset(&mut self, at: Duration) {
+        let is_same = |last: Duration| self.spoke <= last && at < last + SAME_RESET;
+        if self.reset_at.is_some_and(is_same) {
+            return;
+        }
+        self.reset_at = Some(at);
+        (self.moved, self.spoke) = (at, at);
+        self.resets += 1;
+        match &self.state {
+            State::Ended(_) => return,
+            // A reset proves that a crash was one, also if the next start succeeds.
+            State::Ending { class, .. } if is_final(*class) => {
+                self.state = State::Ended(*class);
+                return;
+            }
+            State::Ending { .. } => self.state = State::Booting,
+            State::Prompt(prompt) => {
+                let line = prompt.line.clone();
+                self.note(at, NoteKind::Reset, &format!("the guest reset the machine after `{line}`"));
+                self.state = State::Booting;
+            }
+            State::Booting => {}
+        }
+        if self.resets >= RESETS {
+            return self.end(Class::ResetLoop, at, true);
+        }
+        // The stages start from the beginning, and earlier output belongs to the previous start.
+        self.seen = vec![(Stage::Firmware, at)];
+        (self.up, self.stalled, self.question, self.doubted) = (None, None, None, None);
+        (self.waiting, self.asked_at, self.countdown) = (None, None, false);
+        (self.stamped, self.is_bsd, self.shell_is_init, self.left_initramfs) = (false, false, false, false);
+        (self.screen, self.screen_prompts) = (Vec::new(), 0);
+        (self.root_full, self.root_read_only) = (None, None);
+        self.answered.clear();
+        (self.is_echoed, self.is_garbled, self.is_retried) = (false, false, false);
+        self.lines = Lines::default();
+        self.fragment.clear();
+        self.open.clear();
+        self.counts.clear();
+        self.actions.clear();
+        // These causes remain, because a boot loader that finds no kernel may reset into the firmware setup.
+        self.causes.retain(|(cause, _)| matches!(cause, Class::LoaderFailed | Class::SecureBootRefused));
+    }
+
     pub(super) fn end(&mut self, class: Class, at: Duration, firm: bool) {
         self.end_after(class, at, firm, SETTLE);
     }

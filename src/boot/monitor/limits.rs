@@ -80,6 +80,9 @@ pub(super) const QUESTION_STANDS: Duration = Duration::from_secs(1);
 /// From this number on, resets by the guest are a loop and no longer part of a firmware's initialization.
 pub(super) const RESETS: u32 = 3;
 
+/// Resets this soon after another, without output between them, are one.
+pub(super) const SAME_RESET: Duration = Duration::from_secs(1);
+
 /// How long a guest may take to recover from a stall.
 pub(super) const STALL_PATIENCE: Duration = Duration::from_secs(45);
 

@@ -288,6 +288,22 @@ fn cpu_starvation_extends_total_timeout() {
 }
 
 #[test]
+fn resets_in_a_row_are_one() {
+    let mut monitor = BootMonitor::new(LIMITS);
+    for start in [1, 3] {
+        monitor.serial(at(start), b"SeaBIOS\r\n");
+        for milliseconds in [337, 365, 369, 381, 382] {
+            monitor.reset(at(start) + Duration::from_millis(milliseconds));
+        }
+    }
+    assert_eq!(monitor.decide(at(20)), None);
+    // A guest that prints nothing between its resets.
+    let mut monitor = BootMonitor::new(LIMITS);
+    (1..20).for_each(|third| monitor.reset(at(1) + third * Duration::from_millis(333)));
+    assert_eq!(monitor.decide(at(20)), Some(Class::ResetLoop));
+}
+
+#[test]
 fn third_reset_is_a_reset_loop() {
     let mut monitor = BootMonitor::new(LIMITS);
     monitor.reset(at(1));
