@@ -206,9 +206,13 @@ fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<ContentItem> 
             items.push(file(format!("{esp}/loader/entries/entry.conf"), 1));
             items.push(file(format!("{esp}/loader/loader.conf"), 1));
             if esp == ESP_OF_KERNEL_INSTALL {
-                let [kernel, initramfs] = kernel_sizes(footprint).unwrap_or_default();
-                items.push(file(format!("{esp}/linux/version/linux"), kernel));
-                items.push(file(format!("{esp}/linux/version/initrd"), initramfs));
+                let copies = footprint.items.iter().filter_map(|item| {
+                    let name = item.path.strip_prefix("/boot/")?;
+                    let (_, version) =
+                        name.split_once("vmlinuz-").or_else(|| name.split_once("initrd.img-"))?;
+                    Some(file(format!("{esp}/linux/{version}/{name}"), item.bytes))
+                });
+                items.extend(copies);
             }
         }
         Loader::Grub => {

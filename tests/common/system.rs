@@ -128,6 +128,8 @@ pub fn install(root: &Path) {
     for directory in [
         "boot",
         "dev",
+        "etc/kernel/postinst.d",
+        "etc/kernel/postrm.d",
         "etc/systemd/system",
         "home",
         "proc",
@@ -174,11 +176,31 @@ pub fn install(root: &Path) {
         ("usr/lib/systemd/system/getty.target", b"[Unit]\n"),
         ("usr/lib/systemd/system-generators/systemd-getty-generator", &init),
         ("usr/lib/systemd/system/serial-getty@.service", b"[Service]\n"),
+        ("usr/bin/kernel-install", b"#!/bin/sh\n"),
+        ("usr/sbin/grub-mkconfig", b"#!/bin/sh\n"),
+        ("usr/sbin/update-initramfs", b"#!/bin/sh\n"),
+        ("etc/kernel/postinst.d/initramfs-tools", b"#!/bin/sh\n"),
+        ("etc/kernel/postinst.d/zz-systemd-boot", b"#!/bin/sh\n"),
+        ("etc/kernel/postinst.d/zz-update-grub", b"#!/bin/sh\n"),
+        ("etc/kernel/postrm.d/zz-systemd-boot", b"#!/bin/sh\n"),
+        ("etc/kernel/postrm.d/zz-update-grub", b"#!/bin/sh\n"),
+        ("var/lib/dpkg/info/linux-image-6.1.0.list", b"/boot/vmlinuz-6.1.0\n"),
         ("var/lib/dpkg/status", b"Package: test\nStatus: install ok installed\nVersion: 1\n\n"),
     ] {
         std::fs::write(at(path), bytes).unwrap();
     }
-    for program in ["usr/sbin/init", "usr/bin/sh", "usr/bin/dpkg", "usr/lib/systemd/systemd"] {
+    let programs = ["usr/sbin/init", "usr/bin/sh", "usr/bin/dpkg", "usr/lib/systemd/systemd"];
+    let of_updates = [
+        "usr/bin/kernel-install",
+        "usr/sbin/grub-mkconfig",
+        "usr/sbin/update-initramfs",
+        "etc/kernel/postinst.d/initramfs-tools",
+        "etc/kernel/postinst.d/zz-systemd-boot",
+        "etc/kernel/postinst.d/zz-update-grub",
+        "etc/kernel/postrm.d/zz-systemd-boot",
+        "etc/kernel/postrm.d/zz-update-grub",
+    ];
+    for program in programs.into_iter().chain(of_updates) {
         std::fs::set_permissions(at(program), PermissionsExt::from_mode(0o755)).unwrap();
     }
     std::fs::set_permissions(at("etc/shadow"), PermissionsExt::from_mode(0o640)).unwrap();
@@ -198,8 +220,8 @@ pub fn make_with(
 ) -> PathBuf {
     let tree = Tree::open(root).unwrap();
     ister::image::customize::write_files(&tree, &plan.system).unwrap();
-    install_loader(plan, &tree).unwrap();
-    finish_loader(plan, &tree).unwrap();
+    let kernels = install_loader(plan, &tree).unwrap();
+    finish_loader(plan, &tree, &kernels).unwrap();
     let workspace = tempfile::tempdir_in(directory).unwrap();
     let path = directory.join(plan.image().unwrap());
     let image = File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();

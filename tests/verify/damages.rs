@@ -127,6 +127,32 @@ pub(super) const DAMAGES: &[Damage] = &[
         let text = lines.map(|line| format!("{line}\n")).collect::<String>();
         good.put_in_esp(image, &name, text.as_bytes());
     }),
+    ("a kernel without an entry", "kernel-entry", |good, image| {
+        good.put(image, "/boot/vmlinuz-6.2.0", b"kernel", "0100644");
+        good.put(image, "/boot/initrd.img-6.2.0", b"archive", "0100644");
+    }),
+    ("an initramfs that was not copied to the ESP", "kernel-entry", |good, image| {
+        good.put(image, "/boot/initrd.img-6.1.0", b"a newer archive", "0100644");
+    }),
+    ("a missing hook of kernel-install", "kernel-update", |good, image| {
+        good.debugfs(image, "rm /etc/kernel/postrm.d/zz-systemd-boot");
+    }),
+    ("a hook that is not executable", "kernel-update", |good, image| {
+        good.put(image, "/etc/kernel/postinst.d/initramfs-tools", b"#!/bin/sh\n", "0100644");
+    }),
+    ("a missing kernel-install", "kernel-update", |good, image| {
+        good.debugfs(image, "rm /usr/bin/kernel-install")
+    }),
+    ("a layout of kernel-install without copies", "kernel-update", |good, image| {
+        good.put(image, "/etc/kernel/install.conf", b"layout=other\n", "0100644");
+    }),
+    ("an ESP that is mounted only on demand by hand", "kernel-update", |good, image| {
+        let lines = "# PARTUUID=x /efi vfat umask=0077 0 2\nPARTUUID=x /efi vfat noauto 0 2\n";
+        good.put(image, "/etc/fstab", lines.as_bytes(), "0100644");
+    }),
+    ("other options for later kernels", "kernel-update", |good, image| {
+        good.put(image, "/etc/kernel/cmdline", b"root=/dev/sda1 quiet\n", "0100644");
+    }),
     ("a file that is not a kernel", "kernel-damaged", |good, image| {
         good.put_in_esp(image, "/test/6.1.0/linux", &[0; 5000]);
     }),

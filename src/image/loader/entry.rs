@@ -1,12 +1,12 @@
 //! The loader entry in the root tree.
 
-use super::kernel::{Kernel, newest_kernel};
+use super::kernel::{Kernel, kernels};
 use super::{grub_efi, systemd_boot};
 use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::bls::{self, LoaderEntry};
 use crate::plan::command_line::{ADDED_BY_LOADERS, LONGEST, words};
-use crate::plan::{Loader, Plan};
+use crate::plan::{Boot, Loader, Plan};
 use crate::template::{ESP_AS_BOOT, ESP_OF_KERNEL_INSTALL, SoftwareManager};
 
 /// Directory of loader entries as seen by hooks, the same for all loaders.
@@ -21,10 +21,12 @@ const ENTRY_TOKEN: &str = "/etc/kernel/entry-token";
 const ENTRIES_SREL: &str = "loader/entries.srel";
 const KERNEL_INSTALL: &str = "/usr/bin/kernel-install";
 
-/// Writes the loader entry and those files of the loader that do not depend on hooks.
-pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
-    let Some(boot) = &plan.boot else { return Ok(()) };
-    let kernel = newest_kernel(|directory| tree.list(directory)).ok_or_else(|| {
+/// Writes the loader entries and those files of the loader that do not depend on hooks. Returns the versions of the
+/// kernels.
+pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<Vec<String>, Failure> {
+    let Some(boot) = &plan.boot else { return Ok(Vec::new()) };
+    let kernels = kernels(|directory| tree.list(directory));
+    let kernel = kernels.first().ok_or_else(|| {
         Failure::new("no kernel in the package contents: /boot/vmlinuz-*, /usr/lib/kernel and /usr/lib/modules contain none")
             .help("add a kernel bundle to `Bundles`: kernel-kvm for virtual machines, kernel-native for any machine")
     })?;
@@ -40,39 +42,63 @@ pub fn install_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
             .detail(format!("the limit of the kernel is {LONGEST} bytes, of which a boot loader may use {ADDED_BY_LOADERS}"))
             .of_template());
     }
-    let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
-    let field = |name: &str| {
-        release
-            .lines()
-            .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.trim_matches('"').to_owned()))
-    };
-    let id = field("ID").unwrap_or_else(|| "linux".to_owned());
-    let title = field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned());
-    let name = kernel.entry.clone().unwrap_or_else(|| format!("{id}-{}", kernel.version));
-    if boot.esp.as_deref() == Some(ESP_OF_KERNEL_INSTALL) {
-        write_kernel_install_layout(tree, &id, &kernel)?;
-        let text = entry(&title, &kernel, &kernel_install_paths(&id, &kernel), Some(&id), &options);
-        tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
-    } else {
-        let kernels_of_rpm = has_kernels_of_rpm(plan, tree);
-        if kernels_of_rpm {
-            tree.write(ENTRY_TOKEN, &format!("{id}\n"), 0o644)?;
-            tree.write(&format!("/boot/{ENTRIES_SREL}"), "type1\n", 0o644)?;
+    let distribution = Distribution::of(tree)?;
+    if is_on_esp(boot) {
+        prepare_kernel_install_layout(tree, &distribution.id)?;
+    } else if has_kernels_of_rpm(plan, tree) {
+        tree.write(ENTRY_TOKEN, &format!("{}\n", distribution.id), 0o644)?;
+        tree.write(&format!("/boot/{ENTRIES_SREL}"), "type1\n", 0o644)?;
+    }
+    for kernel in &kernels {
+        let files = Files::of(plan, &distribution.id, kernel);
+        if is_on_esp(boot) {
+            copy_to_esp(tree, kernel, &files)?;
         }
-        let directory = directory_of_boot(plan);
-        let files = Files {
-            linux: format!("{directory}{}", kernel.image),
-            initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
-        };
-        let sort_key = kernels_of_rpm.then_some(id.as_str());
-        let text = entry(&title, &kernel, &files, sort_key, &options);
-        tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)?;
+        write_entry(plan, tree, &distribution, kernel, &files, &options)?;
     }
     match (boot.loader, &boot.esp) {
-        (Loader::SystemdBoot, esp) => systemd_boot::install(tree, esp.as_deref().unwrap_or(ESP_AS_BOOT)),
-        (Loader::Grub, Some(esp)) => grub_efi::install(plan, tree, esp, &id),
-        (Loader::Grub, None) => Ok(()),
+        (Loader::SystemdBoot, esp) => systemd_boot::install(tree, esp.as_deref().unwrap_or(ESP_AS_BOOT))?,
+        (Loader::Grub, Some(esp)) => grub_efi::install(plan, tree, esp, &distribution.id)?,
+        (Loader::Grub, None) => {}
     }
+    Ok(kernels.into_iter().map(|kernel| kernel.version).collect())
+}
+
+/// Copies kernels and initramfs that hooks changed to the ESP, adds entries for kernels that hooks installed, with the
+/// options of the entry that boots, and removes those of kernels that hooks removed. In the namespace of the hooks the
+/// ESP is not mounted, so the hooks of kernel packages do nothing. Entries that a hook removed stay removed.
+pub(super) fn follow_kernels(plan: &Plan, tree: &Tree, before: &[String]) -> Result<(), Failure> {
+    let Some(boot) = plan.boot.as_ref().filter(|_| plan.content.manager != SoftwareManager::Swupd) else {
+        return Ok(());
+    };
+    let kernels = kernels(|directory| tree.list(directory));
+    let Some(starting) = starting_entry(boot.loader, tree)?.filter(|_| !kernels.is_empty()) else {
+        return Ok(());
+    };
+    let distribution = Distribution::of(tree)?;
+    for kernel in &kernels {
+        let files = Files::of(plan, &distribution.id, kernel);
+        let is_new = !before.contains(&kernel.version);
+        if is_on_esp(boot) && (is_new || tree.exists(&format!("{ESP_OF_KERNEL_INSTALL}{}", files.linux))) {
+            copy_to_esp(tree, kernel, &files)?;
+        }
+        if is_new {
+            kernel.copies.iter().try_for_each(|(from, to)| tree.copy(from, to))?;
+            write_entry(plan, tree, &distribution, kernel, &files, &starting.options)?;
+        }
+    }
+    for version in before.iter().filter(|version| kernels.iter().all(|kernel| kernel.version != **version)) {
+        let entry = format!("{ENTRIES}/{}.conf", distribution.entry_name(version));
+        if tree.exists(&entry) {
+            tree.remove(&entry)?;
+        }
+        let directory = format!("{ESP_OF_KERNEL_INSTALL}/{}/{version}", distribution.id);
+        if is_on_esp(boot) && tree.exists(&directory) {
+            tree.empty_directory(&directory)?;
+            tree.remove_empty_directory(&directory);
+        }
+    }
+    Ok(())
 }
 
 /// Writes the options of the entry, as changed by hooks, for kernels that are installed later. Clear Linux manages
@@ -100,9 +126,14 @@ pub(super) fn directory_of_boot(plan: &Plan) -> String {
     if plan.partition_at("/boot").is_some() { String::new() } else { "/boot".to_owned() }
 }
 
-/// Writes all files to the paths where kernel-install puts and expects them. Source: kernel-install(8), "The Boot
+/// Whether kernel-install copies kernels to the ESP.
+fn is_on_esp(boot: &Boot) -> bool {
+    boot.esp.as_deref() == Some(ESP_OF_KERNEL_INSTALL)
+}
+
+/// Makes the directories and settings that kernel-install expects on the ESP. Source: kernel-install(8), "The Boot
 /// Loader Specification".
-fn write_kernel_install_layout(tree: &Tree, token: &str, kernel: &Kernel) -> Result<(), Failure> {
+fn prepare_kernel_install_layout(tree: &Tree, token: &str) -> Result<(), Failure> {
     const ESP: &str = ESP_OF_KERNEL_INSTALL;
     tree.make_directory(ESP)?;
     tree.make_directory(&format!("{ESP}/loader/entries"))?;
@@ -111,20 +142,61 @@ fn write_kernel_install_layout(tree: &Tree, token: &str, kernel: &Kernel) -> Res
     // Hooks of published templates edit entries below /boot.
     tree.remove_empty_directory(ENTRIES);
     tree.remove_empty_directory("/boot/loader");
-    tree.symlink("/boot/loader", "../efi/loader")?;
-    let files = kernel_install_paths(token, kernel);
-    tree.copy(&format!("/boot{}", kernel.image), &format!("{ESP}{}", files.linux))?;
-    for (from, to) in kernel.initramfs.iter().zip(&files.initrds) {
-        tree.copy(&format!("/boot{from}"), &format!("{ESP}{to}"))?;
+    tree.symlink("/boot/loader", "../efi/loader")
+}
+
+/// Copies the files of a kernel from /boot to the paths where kernel-install puts and expects them, unless they are
+/// already the same.
+fn copy_to_esp(tree: &Tree, kernel: &Kernel, files: &Files) -> Result<(), Failure> {
+    let initrds = kernel.initramfs.iter().zip(&files.initrds);
+    for (from, to) in initrds.chain([(&kernel.image, &files.linux)]) {
+        let (from, to) = (format!("/boot{from}"), format!("{ESP_OF_KERNEL_INSTALL}{to}"));
+        if tree.read_bytes(&from)? != tree.read_bytes(&to)? {
+            tree.copy(&from, &to)?;
+        }
     }
     Ok(())
 }
 
-fn kernel_install_paths(token: &str, kernel: &Kernel) -> Files {
-    let directory = format!("/{token}/{}", kernel.version);
-    Files {
-        linux: format!("{directory}/linux"),
-        initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
+fn write_entry(
+    plan: &Plan,
+    tree: &Tree,
+    distribution: &Distribution,
+    kernel: &Kernel,
+    files: &Files,
+    options: &str,
+) -> Result<(), Failure> {
+    let has_sort_key = plan.boot.as_ref().is_some_and(is_on_esp) || has_kernels_of_rpm(plan, tree);
+    let sort_key = has_sort_key.then_some(distribution.id.as_str());
+    let name = kernel.entry.clone().unwrap_or_else(|| distribution.entry_name(&kernel.version));
+    let text = entry(&distribution.title, kernel, files, sort_key, options);
+    tree.write(&format!("{ENTRIES}/{name}.conf"), &text, 0o644)
+}
+
+/// The names of the distribution in loader entries.
+struct Distribution {
+    id: String,
+    title: String,
+}
+
+impl Distribution {
+    /// Source: os-release(5).
+    fn of(tree: &Tree) -> Result<Distribution, Failure> {
+        let release = tree.read("/etc/os-release")?.or(tree.read("/usr/lib/os-release")?).unwrap_or_default();
+        let field = |name: &str| {
+            release.lines().find_map(|line| {
+                Some(line.strip_prefix(name)?.strip_prefix('=')?.trim_matches('"').to_owned())
+            })
+        };
+        Ok(Distribution {
+            id: field("ID").unwrap_or_else(|| "linux".to_owned()),
+            title: field("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned()),
+        })
+    }
+
+    /// The file name of a kernel's loader entry, without `.conf`.
+    fn entry_name(&self, version: &str) -> String {
+        format!("{}-{version}", self.id)
     }
 }
 
@@ -132,6 +204,27 @@ fn kernel_install_paths(token: &str, kernel: &Kernel) -> Files {
 struct Files {
     linux: String,
     initrds: Vec<String>,
+}
+
+impl Files {
+    fn of(plan: &Plan, token: &str, kernel: &Kernel) -> Files {
+        if plan.boot.as_ref().is_some_and(is_on_esp) {
+            return Files::of_kernel_install(token, kernel);
+        }
+        let directory = directory_of_boot(plan);
+        Files {
+            linux: format!("{directory}{}", kernel.image),
+            initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
+        }
+    }
+
+    fn of_kernel_install(token: &str, kernel: &Kernel) -> Files {
+        let directory = format!("/{token}/{}", kernel.version);
+        Files {
+            linux: format!("{directory}/linux"),
+            initrds: kernel.initramfs.iter().map(|path| format!("{directory}{path}")).collect(),
+        }
+    }
 }
 
 fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, options: &str) -> String {
@@ -143,8 +236,13 @@ fn entry(title: &str, kernel: &Kernel, files: &Files, sort_key: Option<&str>, op
     )
 }
 
-/// Returns the default entry among those with a kernel. Hooks may add entries of EFI programs.
+/// Returns the default entry among those with a kernel.
 pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<LoaderEntry>, Failure> {
+    Ok(entries_of_kernels(loader, tree)?.into_iter().next())
+}
+
+/// Returns the entries with a kernel, the default one first. Hooks may add entries of EFI programs.
+pub(super) fn entries_of_kernels(loader: Loader, tree: &Tree) -> Result<Vec<LoaderEntry>, Failure> {
     let mut entries = Vec::new();
     for name in tree.list(ENTRIES).iter().filter(|name| name.ends_with(".conf")) {
         let text = tree.read(&format!("{ENTRIES}/{name}"))?.unwrap_or_default();
@@ -157,12 +255,18 @@ pub(super) fn starting_entry(loader: Loader, tree: &Tree) -> Result<Option<Loade
         Loader::Grub => String::new(),
     };
     let chosen = bls::chosen(&entries, &settings, |index| entries[index].linux.is_some());
-    Ok(chosen.map(|chosen| entries.swap_remove(chosen)))
+    if let Some(chosen) = chosen {
+        entries[..=chosen].rotate_right(1);
+    }
+    entries.retain(|entry| entry.linux.is_some());
+    Ok(entries)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Inputs, bundle, decide};
+    use crate::template::{SourceText, parse};
 
     fn kernel() -> Kernel {
         Kernel {
@@ -208,9 +312,47 @@ mod tests {
         );
     }
 
+    /// A hook installed a kernel, changed an initramfs, and removed another kernel.
+    #[test]
+    fn kernels_of_hooks_are_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
+        let write = |path: &str, text: &str| tree.write(path, text, 0o644).unwrap();
+        write("/usr/lib/os-release", "ID=debian\nPRETTY_NAME=\"Debian 12\"\n");
+        for version in ["6.1", "6.2"] {
+            write(&format!("/boot/vmlinuz-{version}"), version);
+            write(&format!("/boot/initrd.img-{version}"), "old");
+        }
+        write("/usr/lib/systemd/boot/efi/systemd-bootx64.efi", "loader");
+        let text = include_str!("../../../vm-tests/kvm/template.json");
+        let (template, node, _) = parse(&SourceText::new("t.json", text.to_owned()));
+        let (plan, _) = decide(&template, &node, &Inputs::new(&bundle::builtin())).unwrap();
+        assert!(is_on_esp(plan.boot.as_ref().unwrap()));
+        let before = install_loader(&plan, &tree).unwrap();
+        assert_eq!(before, ["6.2", "6.1"]);
+        tree.edit("/efi/loader/entries/debian-6.2.conf", |text| text.replace("options ", "options mine "))
+            .unwrap();
+        write("/boot/initrd.img-6.2", "new");
+        write("/boot/vmlinuz-6.3-rt", "6.3-rt");
+        write("/boot/initrd.img-6.3-rt", "rt");
+        tree.remove("/boot/vmlinuz-6.1").unwrap();
+        follow_kernels(&plan, &tree, &before).unwrap();
+        let read = |path: &str| tree.read(path).unwrap();
+        assert_eq!(read("/efi/debian/6.2/initrd.img-6.2").as_deref(), Some("new"));
+        assert_eq!(read("/efi/debian/6.3-rt/linux").as_deref(), Some("6.3-rt"));
+        let entry = read("/efi/loader/entries/debian-6.3-rt.conf").unwrap();
+        assert!(entry.contains("linux /debian/6.3-rt/linux\n") && entry.contains("options mine "), "{entry}");
+        assert_eq!(tree.list("/efi/loader/entries"), ["debian-6.2.conf", "debian-6.3-rt.conf"]);
+        assert_eq!(tree.list("/efi/debian"), ["6.2", "6.3-rt"]);
+        // An entry that a hook removed stays removed.
+        tree.remove("/efi/loader/entries/debian-6.2.conf").unwrap();
+        follow_kernels(&plan, &tree, &["6.3-rt".to_owned(), "6.2".to_owned()]).unwrap();
+        assert_eq!(tree.list("/efi/loader/entries"), ["debian-6.3-rt.conf"]);
+    }
+
     #[test]
     fn entry_matches_kernel_install() {
-        let files = kernel_install_paths("debian", &kernel());
+        let files = Files::of_kernel_install("debian", &kernel());
         assert_eq!(
             entry("Debian", &kernel(), &files, Some("debian"), "root=PARTUUID=x rw"),
             "title Debian\nversion 6.10.0-1\nsort-key debian\nlinux /debian/6.10.0-1/linux\ninitrd /debian/6.10.0-1/a\n\

@@ -1,6 +1,6 @@
-//! GRUB's configuration: the initial grub.cfg, converted from the loader entry, and the settings for later ones.
+//! GRUB's configuration: the initial grub.cfg, converted from the loader entries, and the settings for later ones.
 
-use super::entry::{ENTRIES, directory_of_boot, has_kernels_of_rpm, starting_entry};
+use super::entry::{ENTRIES, directory_of_boot, entries_of_kernels, has_kernels_of_rpm};
 use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::bls::LoaderEntry;
@@ -21,14 +21,15 @@ const SECONDS_FOR_MENU: u32 = 1;
 /// Writes grub.cfg and the settings from the loader entry, as changed by hooks.
 pub(super) fn write_configuration(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
     let Some(boot) = plan.boot.as_ref().filter(|boot| boot.loader == Loader::Grub) else { return Ok(()) };
-    let entry = starting_entry(boot.loader, tree)?.ok_or_else(|| {
+    let entries = entries_of_kernels(boot.loader, tree)?;
+    let entry = entries.first().ok_or_else(|| {
         Failure::new(format!("no loader entry with a kernel in {ENTRIES}"))
             .help("change the hook that removed it: GRUB's configuration is generated from this entry")
     })?;
     let serial = serial_speed(&entry.options).filter(|_| boot.firmware == Firmware::Bios);
-    tree.write("/boot/grub/grub.cfg", &configuration(&entry, serial)?, 0o644)?;
+    tree.write("/boot/grub/grub.cfg", &configuration(&entries, serial)?, 0o644)?;
     if tree.exists("/usr/sbin/grub-mkconfig") {
-        tree.write(DEFAULTS, &defaults(&options(&entry)?, serial), 0o644)?;
+        tree.write(DEFAULTS, &defaults(&options(entry)?, serial), 0o644)?;
     } else if has_kernels_of_rpm(plan, tree) {
         tree.write(PLUGIN, &plugin(&directory_of_boot(plan)), 0o755)?;
     }
@@ -44,7 +45,24 @@ fn serial_speed(options: &str) -> Option<u32> {
     Some(speed.parse().unwrap_or(9600))
 }
 
-fn configuration(entry: &LoaderEntry, serial: Option<u32>) -> Result<String, Failure> {
+fn configuration(entries: &[LoaderEntry], serial: Option<u32>) -> Result<String, Failure> {
+    let terminal = serial.map(|speed| {
+        format!(
+            "if serial --unit=0 --speed={speed}; then\n  terminal_input console serial\n  \
+             terminal_output console serial\nfi\n"
+        )
+    });
+    let with_version = entries.len() > 1;
+    let menu =
+        entries.iter().map(|entry| menu_entry(entry, with_version)).collect::<Result<String, Failure>>()?;
+    Ok(format!(
+        "# Written by ister from the entries in {ENTRIES}.\n{}set default=0\nset timeout_style=hidden\n\
+         set timeout={SECONDS_FOR_MENU}\n{menu}",
+        terminal.unwrap_or_default(),
+    ))
+}
+
+fn menu_entry(entry: &LoaderEntry, with_version: bool) -> Result<String, Failure> {
     let linux = entry.linux.as_deref().unwrap_or_default();
     let initrds = if entry.initrds.is_empty() {
         String::new()
@@ -52,17 +70,13 @@ fn configuration(entry: &LoaderEntry, serial: Option<u32>) -> Result<String, Fai
         let initrds: Vec<String> = entry.initrds.iter().map(|path| quote_for_grub(path)).collect();
         format!("  initrd {}\n", initrds.join(" "))
     };
-    let terminal = serial.map(|speed| {
-        format!(
-            "if serial --unit=0 --speed={speed}; then\n  terminal_input console serial\n  \
-             terminal_output console serial\nfi\n"
-        )
-    });
+    let title = entry.title.as_deref().unwrap_or("Linux");
+    // As grub-mkconfig names them.
+    let title =
+        if with_version { format!("{title}, with Linux {}", entry.version) } else { title.to_owned() };
     Ok(format!(
-        "# Written by ister from the entry in {ENTRIES}.\n{}set default=0\nset timeout_style=hidden\n\
-         set timeout={SECONDS_FOR_MENU}\nmenuentry {} {{\n  linux {} {}\n{initrds}}}\n",
-        terminal.unwrap_or_default(),
-        quote_for_grub(entry.title.as_deref().unwrap_or("Linux")),
+        "menuentry {} {{\n  linux {} {}\n{initrds}}}\n",
+        quote_for_grub(&title),
         quote_for_grub(linux),
         options(entry)?,
     ))
@@ -130,11 +144,28 @@ mod tests {
              options root=PARTUUID=x rw console=ttyS0,115200n8 a=$b;c\n",
         );
         assert_eq!(
-            configuration(&entry, Some(9600)).unwrap(),
-            "# Written by ister from the entry in /boot/loader/entries.\nif serial --unit=0 --speed=9600; then\n  \
+            configuration(&[entry], Some(9600)).unwrap(),
+            "# Written by ister from the entries in /boot/loader/entries.\nif serial --unit=0 --speed=9600; then\n  \
              terminal_input console serial\n  terminal_output console serial\nfi\nset default=0\nset timeout_style=hidden\n\
              set timeout=1\nmenuentry 'Debian GNU/Linux 12' {\n  linux /boot/vmlinuz-6.1 root=PARTUUID=x rw \
              console=ttyS0,115200n8 'a=$b;c'\n  initrd /boot/ucode.cpio /boot/initrd.img-6.1\n}\n"
+        );
+    }
+
+    #[test]
+    fn several_kernels_are_told_apart_in_the_menu() {
+        let entry = |version: &str| {
+            let text =
+                format!("title Debian\nversion {version}\nlinux /boot/vmlinuz-{version}\noptions root=x\n");
+            LoaderEntry::parse("debian.conf", &text)
+        };
+        let text = configuration(&[entry("6.2"), entry("6.1")], None).unwrap();
+        assert!(
+            text.ends_with(
+                "menuentry 'Debian, with Linux 6.2' {\n  linux /boot/vmlinuz-6.2 root=x\n}\n\
+                 menuentry 'Debian, with Linux 6.1' {\n  linux /boot/vmlinuz-6.1 root=x\n}\n"
+            ),
+            "{text}"
         );
     }
 
@@ -149,7 +180,7 @@ mod tests {
         };
         let loader = "title Fedora\nversion 6.9\nlinux /boot/vmlinuz-6.9\ninitrd /boot/initramfs-6.9.img\noptions root=x rw  a=$b \"c=d e\"\n";
         let entry = LoaderEntry::parse("fedora.conf", loader);
-        write("grub/grub.cfg", &configuration(&entry, Some(9600)).unwrap());
+        write("grub/grub.cfg", &configuration(&[entry], Some(9600)).unwrap());
         write("loader/entries/fedora-6.9.conf", loader);
         // Entries of kernel-install have paths relative to /boot.
         let newer =

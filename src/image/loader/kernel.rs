@@ -1,4 +1,4 @@
-//! Selects the kernel that the image boots, and the files that it needs on the boot partition.
+//! Finds the kernels of the image, and the files that they need on the boot partition. The newest one boots.
 //!
 //! Three layouts are supported: that of Debian and rpm distributions (`/boot/vmlinuz-*`, already in place), that of
 //! Clear Linux (`/usr/lib/kernel/org.clearlinux.*`, copied to the ESP by clr-boot-manager) and kernels next to their
@@ -29,35 +29,52 @@ const CLEAR_PARTS: &str = "/usr/lib/initrd.d";
 /// Directory on the ESP where clr-boot-manager stores kernels and replaces them in updates.
 const CLEAR_PLACE: &str = "/EFI/org.clearlinux";
 
-/// Returns the newest kernel of a tree. `list` returns the sorted names in a directory of the tree.
+/// Returns the kernels of a tree, the newest first. `list` returns the sorted names in a directory of the tree.
+///
+/// In the layouts without files in /boot, it is only the newest one.
+pub(super) fn kernels(list: impl Fn(&str) -> Vec<String>) -> Vec<Kernel> {
+    let kernels = in_boot(&list("/boot"));
+    if !kernels.is_empty() {
+        return kernels;
+    }
+    let kernel = in_clear_linux(&list(CLEAR), &list(CLEAR_PARTS)).or_else(|| next_to_modules(&list));
+    kernel.into_iter().collect()
+}
+
+/// Returns the newest kernel of a tree, like [`kernels`].
 pub fn newest_kernel(list: impl Fn(&str) -> Vec<String>) -> Option<Kernel> {
-    in_boot(&list("/boot"))
-        .or_else(|| in_clear_linux(&list(CLEAR), &list(CLEAR_PARTS)))
-        .or_else(|| next_to_modules(&list))
+    kernels(list).into_iter().next()
 }
 
 fn newest<'n>(names: impl Iterator<Item = (&'n str, &'n str)>) -> Option<(&'n str, &'n str)> {
     names.max_by(|(one, _), (other, _)| compare_versions(one, other))
 }
 
-fn in_boot(names: &[String]) -> Option<Kernel> {
-    let versions = names.iter().filter_map(|name| Some((name.strip_prefix("vmlinuz-")?, name.as_str())));
-    let (version, image) = newest(versions)?;
-    // The names used by Debian and by distributions with dracut.
-    let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
-    Some(Kernel {
-        version: version.to_owned(),
-        entry: None,
-        image: format!("/{image}"),
-        initramfs: initramfs
-            .into_iter()
-            .filter(|name| names.contains(name))
-            .take(1)
-            .map(|n| format!("/{n}"))
-            .collect(),
-        options: None,
-        copies: Vec::new(),
-    })
+fn in_boot(names: &[String]) -> Vec<Kernel> {
+    let kernel = |name: &String| {
+        let version = name.strip_prefix("vmlinuz-")?;
+        // The names used by Debian and by distributions with dracut.
+        let initramfs = [format!("initrd.img-{version}"), format!("initramfs-{version}.img")];
+        let initramfs = initramfs.into_iter().find(|name| names.contains(name));
+        Some(Kernel {
+            version: version.to_owned(),
+            entry: None,
+            image: format!("/{name}"),
+            initramfs: initramfs.map(|name| format!("/{name}")).into_iter().collect(),
+            options: None,
+            copies: Vec::new(),
+        })
+    };
+    let mut kernels: Vec<Kernel> = names.iter().filter_map(kernel).collect();
+    kernels.sort_by(|one, other| compare_versions(&other.version, &one.version));
+    // Without an initramfs it is only a choice if there is no other. Rescue kernels have entries of their own. Source:
+    // dracut, install.d/51-dracut-rescue.install.
+    let mut is_first = true;
+    kernels.retain(|kernel| {
+        let is_choice = !kernel.initramfs.is_empty() && !kernel.version.starts_with("0-rescue-");
+        std::mem::take(&mut is_first) || is_choice
+    });
+    kernels
 }
 
 /// Finds `org.clearlinux.TYPE.VERSION-RELEASE`, preferring types for which `default-TYPE` exists.

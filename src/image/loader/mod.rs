@@ -19,8 +19,10 @@ use crate::content::Tree;
 use crate::host::Failure;
 use crate::plan::Plan;
 
-/// Applies the loader entry, as changed by hooks, to the loader and to kernels that are installed later.
-pub fn finish_loader(plan: &Plan, tree: &Tree) -> Result<(), Failure> {
+/// Applies what hooks changed to the loader: kernels and their initramfs, and the options in the loader entry, also for
+/// kernels that are installed later. `before`: the versions of the kernels before the hooks.
+pub fn finish_loader(plan: &Plan, tree: &Tree, before: &[String]) -> Result<(), Failure> {
+    entry::follow_kernels(plan, tree, before)?;
     entry::write_kernel_options(plan, tree)?;
     grub_configuration::write_configuration(plan, tree)
 }

@@ -70,7 +70,7 @@ fn assemble(
     customize::create_users(&tree, &job.plan.system.users, &job.hashes)?;
     customize::write_files(&tree, &job.plan.system)?;
     customize::extend_initramfs(&tree, &job.plan.system, job.epoch)?;
-    image::install_loader(&job.plan, &tree)?;
+    let kernels = image::install_loader(&job.plan, &tree)?;
     if let Some(mirror) = &job.plan.system.mirror {
         customize::set_mirror(&tree, &job.plan.content, mirror)?;
     }
@@ -114,7 +114,7 @@ fn assemble(
     let hooks = hooked?;
     // Not all programs honor SOURCE_DATE_EPOCH.
     content::limit_password_days(&tree, job.epoch)?;
-    image::finish_loader(&job.plan, &tree)?;
+    image::finish_loader(&job.plan, &tree, &kernels)?;
     let inventory = content::inventory(&tree, &workspace.root)?;
     if let Some(packed) = packed {
         progress.begin("packing the tree");

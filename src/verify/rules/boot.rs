@@ -374,24 +374,22 @@ pub(super) static BOOT_SPACE: Rule = Rule {
 
 fn space(facts: &Facts, out: &mut Findings) {
     let Some(system) = facts.system.as_ref().filter(|_| is_bootable_by_plan(facts)) else { return };
-    let by_uefi =
-        facts.plan.as_ref().and_then(|p| p.boot.as_ref()).is_none_or(|b| b.firmware == Firmware::Uefi);
+    // The ESP with the entries, or a separate /boot.
     let place = system.tree.find(ENTRIES).map(|entries| system.partition_of(entries));
-    let esp = system.mounts.iter().find(|m| Some(m.partition) == place).filter(|_| by_uefi);
-    let Some(mounted) = esp else { return };
+    let Some(mounted) = system.mounts.iter().find(|m| Some(m.partition) == place) else { return };
     let Some(free) = facts.partition(mounted.partition).and_then(|p| p.free) else { return };
-    let size = |prefix: &str| {
+    let size = |prefixes: [&str; 2]| {
         let names = system.list("/boot");
         let sizes = names
             .iter()
-            .filter(|name| name.starts_with(prefix))
+            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
             .filter_map(|name| system.node(&format!("/boot/{name}")).map(|node| node.size));
         sizes.max().unwrap_or(0)
     };
-    let need = size("vmlinuz-") + size("initrd.img-");
+    let need = size(["vmlinuz-"; 2]) + size(["initrd.img-", "initramfs-"]);
     if need > free.0 {
         out.report(format!("another kernel needs {}, but only {free} are free", Bytes(need)))
             .partition(mounted.partition)
-            .help("make the partition larger, for example 512M");
+            .help("make the partition larger, for example 512M (`ister plan` shows the space that it has)");
     }
 }

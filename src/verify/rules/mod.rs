@@ -66,6 +66,7 @@ pub static RULES: &[&Rule] = &[
     &system::COMMAND_LINE,
     &boot::KERNEL_DAMAGED,
     &boot::KERNEL_MODULES,
+    &update::KERNEL_ENTRY,
     &update::KERNEL_UPDATE,
     &filesystems::LABEL_REPEATED,
     &system::LOGIN_PROGRAM,
