@@ -112,19 +112,20 @@ fn grub_is_compared_with_its_copies() {
     assert!(found.iter().any(|f| f.contains("[boot-path]")), "{found:#?}");
     let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/vmlinuz-6.1.0"));
     assert!(found.iter().any(|f| f.contains("[entry-kernel]")), "{found:#?}");
-    let settings = "/etc/default/grub.d/50-ister.cfg";
-    let updates: [(&str, &dyn Fn(&Good, &Path)); 4] = [
-        ("no settings", &|good, image| good.debugfs(image, &format!("rm {settings}"))),
-        ("another root", &|good, image| {
-            good.put(image, settings, b"GRUB_CMDLINE_LINUX=\"root=/dev/sdz\"\n", "0100644");
+    const SETTINGS: &str = "/etc/default/grub.d/50-ister.cfg";
+    type Change = fn(&Good, &Path);
+    let updates: [(&str, Change); 4] = [
+        ("no settings", |good, image| good.debugfs(image, &format!("rm {SETTINGS}"))),
+        ("another root", |good, image| {
+            good.put(image, SETTINGS, b"GRUB_CMDLINE_LINUX=\"root=/dev/sdz\"\n", "0100644");
         }),
-        ("a hook that is not executable", &|good, image| {
+        ("a hook that is not executable", |good, image| {
             good.put(image, "/etc/kernel/postinst.d/zz-update-grub", b"", "0100644");
         }),
-        ("no grub-mkconfig", &|good, image| good.debugfs(image, "rm /usr/sbin/grub-mkconfig")),
+        ("no grub-mkconfig", |good, image| good.debugfs(image, "rm /usr/sbin/grub-mkconfig")),
     ];
     for (what, damage) in updates {
-        let found = good.damaged(damage);
+        let found = good.damaged(&damage);
         assert!(found.iter().any(|f| f.contains("[kernel-update]")), "{what}: {found:#?}");
     }
     let found = good.damaged(&|good, image| good.debugfs(image, "rm /boot/grub/grub.cfg"));

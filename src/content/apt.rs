@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Version of the installation steps. Increment it whenever the same packages result in a different tree.
-const RECIPE: u32 = 12;
+const RECIPE: u32 = 13;
 
 /// Request for a tree of Debian packages.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -273,7 +273,7 @@ fn remove_machine_state(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Enables DHCP on all Ethernet interfaces with systemd-networkd unless another network manager is installed. The file
+/// Enables DHCP on all Ethernet interfaces, except virtual ones such as those of containers, with systemd-networkd unless another network manager is installed. The file
 /// of a template's `Static_IP` sorts before this one.
 fn default_network(tree: &Tree) -> Result<(), Failure> {
     // cloud-init only writes configuration for one of these managers; for networkd its file sorts before this one.
@@ -283,7 +283,7 @@ fn default_network(tree: &Tree) -> Result<(), Failure> {
     }
     tree.write(
         "/etc/systemd/network/80-dhcp.network",
-        "# Written by ister.\n[Match]\nType=ether\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nUseMTU=yes\n",
+        "# Written by ister.\n[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nUseMTU=yes\n",
         0o644,
     )?;
     tree.symlink(

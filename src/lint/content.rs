@@ -57,11 +57,16 @@ impl<'a> BundleContent<'a> {
                     kinds.iter().any(|known| kind == *known || kind.starts_with(&format!("{known}-")))
                 })
         };
-        bundle.starts_with("kernel-")
-            || self.is_apt()
-                && match self.definitions.get(bundle) {
-                    Some(_) => self.definitions.resolve([bundle]).packages.iter().any(|p| package(p)),
-                    None => package(bundle),
-                }
+        // Packages of other managers that are not kernels.
+        let others = ["common", "doc", "headers", "install", "modules", "tools"];
+        let kernel =
+            |kind: &str| !others.iter().any(|other| kind == *other || kind.starts_with(&format!("{other}-")));
+        if !self.is_apt() {
+            return bundle.strip_prefix("kernel-").is_some_and(kernel);
+        }
+        match self.definitions.get(bundle) {
+            Some(_) => self.definitions.resolve([bundle]).packages.iter().any(|p| package(p)),
+            None => package(bundle) || bundle.strip_prefix("kernel-").is_some_and(kernel),
+        }
     }
 }

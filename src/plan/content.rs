@@ -20,7 +20,7 @@ const WITH_REPART: &[&str] =
     &["bullseye", "bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable"];
 
 /// Packages that manage the network and its name servers instead of systemd-networkd.
-const NETWORK_MANAGERS: &[&str] = &[
+pub const NETWORK_MANAGERS: &[&str] = &[
     "network-manager",
     "ifupdown",
     "ifupdown2",

@@ -27,6 +27,7 @@ mod system;
 mod unit;
 mod unsupported;
 
+pub use content::NETWORK_MANAGERS;
 pub use decide::{decide, decide_content};
 pub use diskless::Diskless;
 pub use disks::ESP;

@@ -2,13 +2,15 @@
 //! and booted, so that a new template starts from a tested one. This module does no I/O.
 
 use crate::plan::bundle::Definitions;
-use crate::template::{Size, SoftwareManager, format_json};
+use crate::template::{Format, Size, SoftwareManager, format_json};
 use serde_json::{Map, Value, json};
 
 #[derive(Debug)]
 pub struct ImageType {
     pub name: &'static str,
     template: &'static str,
+    /// `type.json`, with the formats that are tested.
+    test: &'static str,
 }
 
 macro_rules! image_types {
@@ -16,6 +18,7 @@ macro_rules! image_types {
         &[$(ImageType {
             name: $name,
             template: include_str!(concat!("../../vm-tests/", $name, "/template.json")),
+            test: include_str!(concat!("../../vm-tests/", $name, "/type.json")),
         }),*]
     };
 }
@@ -47,6 +50,15 @@ pub const TYPES: &[ImageType] = image_types![
 impl ImageType {
     fn members(&self) -> Map<String, Value> {
         serde_json::from_str(self.template).expect("the templates of vm-tests are JSON objects")
+    }
+
+    /// The formats that the platform of this type requires instead of a raw image.
+    fn required_formats(&self) -> Vec<Value> {
+        const REQUIRED: [Format; 5] = [Format::TarGz, Format::Vhd, Format::Vhdx, Format::Vmdk, Format::Ova];
+        let test: Value = serde_json::from_str(self.test).expect("the types of vm-tests are JSON objects");
+        let mut formats = test["formats"].as_array().cloned().unwrap_or_default();
+        formats.retain(|format| REQUIRED.iter().any(|required| format == &json!(required.to_string())));
+        formats
     }
 
     /// Where images of this type run.
@@ -126,6 +138,10 @@ pub fn new_template(
     for (key, value) in members {
         let is_bundles = key == "Bundles";
         ordered.insert(key, value);
+        let formats = kind.required_formats();
+        if is_bundles && !formats.is_empty() {
+            ordered.insert("Formats".to_owned(), Value::Array(formats));
+        }
         if let (true, Some(user)) = (is_bundles, &options.user) {
             ordered.insert("Users".to_owned(), json!([user]));
         }

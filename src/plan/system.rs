@@ -100,12 +100,24 @@ fn static_network(network: &StaticIp) -> String {
         let servers = dns.split([' ', ',']).filter(|server| !server.is_empty());
         format!("DNS={}\n", servers.collect::<Vec<_>>().join(" "))
     });
+    // A single address has no subnet that contains the gateway. Source: systemd.network(5), `GatewayOnLink=`.
+    let is_single = |address: &Option<Spanned<String>>, prefix: &str| {
+        address.as_ref().is_some_and(|address| address.ends_with(prefix))
+    };
+    let mut routes = String::new();
+    let mut gateway = |value: &Option<Spanned<String>>, on_link: bool| {
+        if !on_link || value.is_none() {
+            return line("Gateway", value);
+        }
+        routes += &format!("\n[Route]\n{}GatewayOnLink=yes\n", line("Gateway", value));
+        String::new()
+    };
+    let via = gateway(&network.gateway, is_single(&network.address, "/32"));
+    let via6 = gateway(&network.gateway6, is_single(&network.address6, "/128"));
     format!(
-        "[Match]\n{interface}\n[Network]\n{}{}{}{}{}",
+        "[Match]\n{interface}\n[Network]\n{}{via}{}{via6}{}{routes}",
         line("Address", &network.address),
-        line("Gateway", &network.gateway),
         line("Address", &network.address6),
-        line("Gateway", &network.gateway6),
         servers.unwrap_or_default(),
     )
 }

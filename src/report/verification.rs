@@ -181,7 +181,7 @@ mod tests {
 
         raw, 8.5 GiB, 3 partitions
         image        verdict  errors  warnings  notes  rules
-        out/kvm.img  FAILED        1         0      0     76
+        out/kvm.img  FAILED        1         0      0     77
         ");
     }
 

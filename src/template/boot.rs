@@ -119,6 +119,14 @@ pub fn features_unreadable_by_grub(
     std::iter::from_fn(move || {
         loop {
             let word = words.next().filter(|_| ext)?;
+            if let Some(extended) = word.strip_prefix("-E") {
+                let extended = if extended.is_empty() { words.next().unwrap_or_default() } else { extended };
+                // mke2fs turns the feature on. Source: mke2fs(8), `encoding=`.
+                if extended.split(',').any(|option| option.starts_with("encoding")) {
+                    return Some("casefold");
+                }
+                continue;
+            }
             let Some(glued) = word.strip_prefix("-O") else { continue };
             return Some(if glued.is_empty() { words.next().unwrap_or_default() } else { glued });
         }

@@ -84,6 +84,15 @@ pub(super) const FAULTS: &[Fault] = &[
     set!("static-ip-address", "Static_IP" = { "address": "192.0.2.255/24", "gateway": "192.0.2.1" }),
     set!("static-ip-gateway", "Static_IP" = { "address": "192.0.2.10/24", "gateway": "192.0.3.1" }),
     set!("static-ip-interface", "Static_IP" = { "iface": "sixteen-letters-", "address": "192.0.2.10/24", "gateway": "192.0.2.1" }),
+    ("static-ip-interface-unlikely", |t, s| {
+        t["Static_IP"] = json!({ "iface": "eno1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" });
+        !s.physical
+    }),
+    ("static-ip-manager", |t, s| {
+        t["Static_IP"] = json!({ "address": "192.0.2.10/24", "gateway": "192.0.2.1" });
+        push(&mut t["Bundles"], json!("network-manager"));
+        s.apt
+    }),
     set!("login-impossible", "Users" = [{ "username": "ada" }]),
     ("missing-key", |t, _| t.as_object_mut().unwrap().shift_remove("Version").is_some()),
     ("missing-key", |t, _| t.as_object_mut().unwrap().shift_remove(L).is_some()),
@@ -358,7 +367,8 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     ("os-core-missing", |t, s| {
         t["Bundles"].as_array_mut().unwrap().pop();
-        s.apt
+        t["SoftwareManager"] = json!("dnf");
+        s.root() < 99
     }),
     ("label-length", |t, s| {
         t[F][s.root()]["label"] = json!("seventeen-letters");

@@ -241,7 +241,7 @@ impl Class {
             }
             Class::NotGrown => {
                 "the root filesystem does not fill a larger disk: make its partition the last one, and include \
-                 cloud-guest-utils (with cloud-init) or systemd-repart"
+                 cloud-guest-utils (with cloud-init) or systemd-repart; an encrypted root does not grow by itself"
             }
             Class::PoweredOff => "the guest powered off before the login prompt",
             Class::NoProgress => {

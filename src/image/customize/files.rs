@@ -15,11 +15,13 @@ pub fn write_files(tree: &Tree, system: &System) -> Result<(), Failure> {
         })?;
     }
     // systemd-resolved manages the file as a link. Package scripts may have written one.
-    if let Some(server) = &system.name_server
+    if let Some(servers) = &system.name_server
         && !tree.exists("/usr/lib/systemd/systemd-resolved")
         && !tree.exists("/etc/resolv.conf")
     {
-        tree.write("/etc/resolv.conf", &format!("# Written by ister.\nnameserver {server}\n"), 0o644)?;
+        let servers = servers.split([' ', ',']).filter(|server| !server.is_empty());
+        let lines: String = servers.map(|server| format!("nameserver {server}\n")).collect();
+        tree.write("/etc/resolv.conf", &format!("# Written by ister.\n{lines}"), 0o644)?;
     }
     for (path, text) in &system.files {
         tree.write(path, text, 0o644)?;

@@ -142,7 +142,11 @@ fn prepare_kernel_install_layout(tree: &Tree, token: &str) -> Result<(), Failure
     // Hooks of published templates edit entries below /boot.
     tree.remove_empty_directory(ENTRIES);
     tree.remove_empty_directory("/boot/loader");
-    tree.symlink("/boot/loader", "../efi/loader")
+    tree.symlink("/boot/loader", "../efi/loader")?;
+    // They also add EFI programs.
+    tree.make_directory(&format!("{ESP}/EFI"))?;
+    tree.remove_empty_directory("/boot/EFI");
+    tree.symlink("/boot/EFI", "../efi/EFI")
 }
 
 /// Copies the files of a kernel from /boot to the paths where kernel-install puts and expects them, unless they are

@@ -4,6 +4,7 @@ use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::plan::bundle::invalid_package_name;
 use crate::template::{Change, Fix, SoftwareManager, Template, nearest};
+use std::collections::HashSet;
 
 pub(super) static RULE: Rule = Rule {
     name: "bundle-unknown",
@@ -15,12 +16,34 @@ pub(super) static RULE: Rule = Rule {
     check: Check::BundleContent(check),
 };
 
+/// Bundles of Clear Linux that published templates name, and the most similar bundles with a definition.
+const OF_CLEAR_LINUX: &[(&str, &str)] = &[
+    ("clr-installer", "os-installer"),
+    ("containers", "containers-basic"),
+    ("desktop", "os-utils-gui"),
+    ("desktop-autostart", "os-utils-gui"),
+    ("go-basic", "c-basic"),
+    ("kernel-container", "kernel-kvm"),
+    ("kernel-iot-lts2018", "kernel-lts"),
+    ("os-core-plus", "os-core"),
+    ("package-utils", "os-core-update"),
+    ("software-defined-cloud", "cloud-native-basic"),
+    ("storage-cluster", "storage-utils"),
+];
+
+/// Names of packages are often similar to those of bundles, so only a few typing errors count as one.
+fn is_misspelling(name: &str, meant: &str) -> bool {
+    name.chars().next() == meant.chars().next() && strsim::damerau_levenshtein(name, meant) <= 2
+}
+
 fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     if !matches!(content.manager, Some(SoftwareManager::Apt | SoftwareManager::Dnf)) {
         return;
     }
     let known: Vec<&str> = content.definitions.names().collect();
-    let is_unknown = |name: &str| !name.is_empty() && content.definitions.get(name).is_none();
+    let packages: HashSet<&str> = content.definitions.packages().collect();
+    let is_unknown =
+        |name: &str| !name.is_empty() && content.definitions.get(name).is_none() && !packages.contains(name);
     for bundle in template.bundles().iter().filter(|bundle| is_unknown(bundle)) {
         if invalid_package_name(bundle).is_some() {
             continue;
@@ -30,7 +53,11 @@ fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
             return;
         }
         let name = bundle.value.escape_debug();
-        if let Some(meant) = nearest(bundle, &known) {
+        if let Some((_, meant)) = OF_CLEAR_LINUX.iter().find(|(other, _)| *other == bundle.value) {
+            out.report(bundle.span, format!("the bundle `{name}` of Clear Linux has no definition here"))
+                .help(format!("the nearest that has one: `{meant}`"))
+                .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));
+        } else if let Some(meant) = nearest(bundle, &known).filter(|meant| is_misspelling(bundle, meant)) {
             out.report(bundle.span, format!("unknown bundle `{name}`, treated as a package name"))
                 .help(format!("did you mean the bundle `{meant}`?"))
                 .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));

@@ -21,7 +21,7 @@ pub(super) static RULE: Rule = Rule {
     ],
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
-        { "disk": "kvm.img", "partition": 2, "mount": "/efi" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/data" },
         { "disk": "kvm.img", "partition": 3, "mount": "/" }
     ]
 }"#,
@@ -38,7 +38,7 @@ pub(super) static RULE: Rule = Rule {
     ],
     "PartitionMountPoints": [
         { "disk": "kvm.img", "partition": 1, "mount": "/boot" },
-        { "disk": "kvm.img", "partition": 2, "mount": "/efi" },
+        { "disk": "kvm.img", "partition": 2, "mount": "/data" },
         { "disk": "kvm.img", "partition": 3, "mount": "/" }
     ]
 }"#,

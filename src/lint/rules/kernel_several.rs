@@ -8,7 +8,7 @@ pub(super) static RULE: Rule = Rule {
     name: "kernel-several",
     summary: "more than one bundle contains a kernel",
     level: Level::Warning,
-    why: "All kernels are installed, each with an initramfs, and the EFI partition may be too small for them. The boot loader starts the kernel with the highest version.",
+    why: "All kernels are installed, each with an initramfs, and the EFI partition must have space for them if it stores the kernels. The boot loader starts the kernel with the highest version; the others are in its menu.",
     example: r#"{ "Bundles": ["bootloader", "kernel-kvm", "kernel-native", "os-core"] }"#,
     instead: r#"{ "Bundles": ["bootloader", "kernel-native", "os-core"] }"#,
     check: Check::BundleContent(check),

@@ -16,10 +16,12 @@ pub(super) static RULE: Rule = Rule {
 
 fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let users = template.users();
+    // The cloud bundles of Clear Linux contain an ssh server.
+    let with_ssh = if content.is_apt() { "openssh-server" } else { "os-cloudguest" };
     let ssh = template
         .bundles()
         .iter()
-        .any(|b| b.value.starts_with("openssh-server") || b.value.starts_with("os-cloudguest"))
+        .any(|b| b.value.starts_with("openssh-server") || b.value.starts_with(with_ssh))
         || content.has_package("openssh-server")
         || content.has_package("dropbear");
     let cloud = template.cloud_init_service.is_some()
@@ -45,7 +47,18 @@ fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
     let sudo = users
         .iter()
         .any(|user| user.sudo.as_ref().is_some_and(|sudo| sudo.value) && user.key.is_none() && without(user));
-    if cloud || sudo || users.iter().any(can_log_in) {
+    if sudo || users.iter().any(can_log_in) {
+        return;
+    }
+    if cloud {
+        // Other managers' bundles are not resolved, so what is installed is not known.
+        if content.is_apt() && !ssh && !has_hooks(template) {
+            out.report(
+                opening(template.span),
+                "no user can log in: the user of cloud-init has only an ssh key, and no ssh server is installed",
+            )
+            .help("add the bundle `openssh-server`");
+        }
         return;
     }
     let Some(section) = template.users.as_ref().filter(|_| !users.is_empty()) else {
@@ -69,19 +82,23 @@ fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
 
 /// root is locked in Debian. Clear Linux asks for a new root password at the first login. Hooks can add users.
 fn without_users(template: &Template, out: &mut Findings) {
+    let is_debian = template.manager() == Some(SoftwareManager::Apt);
+    if !is_debian || has_hooks(template) || boot_method(template).is_none() {
+        return;
+    }
+    out.report(opening(template.span), "no user can log in: there are no `Users`, and root has no password")
+        .help("add `Users` with a `key` or a `password`; `ister new TYPE --user NAME --key FILE` writes a template with a user");
+}
+
+/// Whether hooks run in the image, which may add users or an ssh server.
+fn has_hooks(template: &Template) -> bool {
     let hooks = [
         &template.post_non_chroot,
         &template.post_non_chroot_shell,
         &template.post_chroot,
         &template.post_chroot_shell,
     ];
-    let is_hooked = hooks.into_iter().any(|section| !entries(section).is_empty());
-    let is_debian = template.manager() == Some(SoftwareManager::Apt);
-    if !is_debian || is_hooked || boot_method(template).is_none() {
-        return;
-    }
-    out.report(opening(template.span), "no user can log in: there are no `Users`, and root has no password")
-        .help("add `Users` with a `key` or a `password`; `ister new TYPE --user NAME --key FILE` writes a template with a user");
+    hooks.into_iter().any(|section| !entries(section).is_empty())
 }
 
 #[cfg(test)]
@@ -101,5 +118,15 @@ mod tests {
             &[],
         );
         check_rule(&super::RULE, r#"{"Users": [{"username": "a"}], "Bundles": ["os-cloudguest"]}"#, &[]);
+        let apt =
+            |bundles: &str| format!(r#"{{"SoftwareManager": "apt", "Bundles": ["os-cloudguest"{bundles}]}}"#);
+        check_rule(
+            &super::RULE,
+            &apt(""),
+            &[
+                "1:1 no user can log in: the user of cloud-init has only an ssh key, and no ssh server is installed",
+            ],
+        );
+        check_rule(&super::RULE, &apt(r#", "openssh-server""#), &[]);
     }
 }

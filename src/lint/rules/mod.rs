@@ -81,6 +81,8 @@ mod static_ip;
 mod static_ip_address;
 mod static_ip_gateway;
 mod static_ip_interface;
+mod static_ip_interface_unlikely;
+mod static_ip_manager;
 mod swap_filesystem;
 mod unknown_value;
 mod url;
@@ -191,6 +193,8 @@ pub static RULES: &[&Rule] = &[
     &static_ip_address::RULE,
     &static_ip_gateway::RULE,
     &static_ip_interface::RULE,
+    &static_ip_interface_unlikely::RULE,
+    &static_ip_manager::RULE,
     &swap_filesystem::RULE,
     &reading::SYNTAX,
     &reading::UNKNOWN_KEY,

@@ -1,7 +1,8 @@
 //! `mount-duplicate`: a mount point is used twice.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
-use crate::template::{Span, Template};
+use crate::lint::partitions::{Partition, Partitions};
+use crate::template::{ESP_AS_BOOT, Span, Template, boot_method};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -48,10 +49,20 @@ pub(super) static RULE: Rule = Rule {
         { "disk": "kvm.img", "partition": 4, "type": "ext4" }
     ]
 }"#,
-    check: Check::Template(check),
+    check: Check::Partitions(check),
 };
 
-fn check(template: &Template, out: &mut Findings) {
+fn check(template: &Template, partitions: &Partitions, out: &mut Findings) {
+    let esp = boot_method(template).and_then(|method| method.esp);
+    if let Some(esp) = esp.filter(|esp| *esp != ESP_AS_BOOT) {
+        let others = partitions.iter().filter(|partition| !partition.is_efi());
+        for mount in
+            others.filter_map(Partition::mount_path).filter(|mount| mount.trim_end_matches('/') == esp)
+        {
+            out.report(mount.span, format!("the EFI partition is mounted at `{}`", mount.value))
+                .help("use another mount point; in the template, `/boot` stands for the EFI partition");
+        }
+    }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for mount in template.mounts().iter().filter_map(|entry| entry.mount.as_ref()) {
         match seen.entry(&mount.value) {

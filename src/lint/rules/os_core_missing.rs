@@ -1,6 +1,5 @@
 //! `os-core-missing`: the bundle os-core is missing.
 
-use crate::lint::content::BundleContent;
 use crate::lint::finding::{Check, Findings, Level, Rule, opening};
 use crate::template::{Change, Fix, SoftwareManager, Template};
 
@@ -8,24 +7,21 @@ pub(super) static RULE: Rule = Rule {
     name: "os-core-missing",
     summary: "the bundle os-core is missing",
     level: Level::Warning,
-    why: "os-core is the smallest system that reaches a login prompt. swupd adds it to every image. Other software managers install only the listed bundles, and without an init the kernel panics.",
-    example: r#"{ "Bundles": ["bootloader", "kernel-kvm"] }"#,
-    instead: r#"{ "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
-    check: Check::BundleContent(check),
+    why: "os-core is the smallest system that reaches a login prompt. swupd and apt content always contains it. With dnf only the listed bundles are installed, and without an init the kernel panics.",
+    example: r#"{ "SoftwareManager": "dnf", "Version": 41, "Bundles": ["bootloader", "kernel-kvm"] }"#,
+    instead: r#"{ "SoftwareManager": "dnf", "Version": 41, "Bundles": ["bootloader", "kernel-kvm", "os-core"] }"#,
+    check: Check::Template(check),
 };
 
-fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
+fn check(template: &Template, out: &mut Findings) {
     let Some(bundles) = template.bundles.as_ref().filter(|b| !b.is_empty()) else { return };
-    let init = content.is_apt()
-        && ["systemd-sysv", "sysvinit-core", "runit-init", "init"].iter().any(|p| content.has_package(p));
-    // swupd always installs it.
-    let added = template.manager() == Some(SoftwareManager::Swupd);
-    if !init && !added && !bundles.iter().any(|bundle| bundle.value == "os-core") {
+    let is_dnf = template.manager() == Some(SoftwareManager::Dnf);
+    if is_dnf && !bundles.iter().any(|bundle| bundle.value == "os-core") {
         out.report(opening(bundles.span), "missing bundle `os-core`")
             .fix(Fix::unsafe_(
                 "add `os-core`",
                 Change::AddItem { array: bundles.span, item: "\"os-core\"".to_owned() },
             ))
-            .help("add it, or with apt a package that contains an init, such as `systemd-sysv`");
+            .help("add it");
     }
 }

@@ -111,6 +111,11 @@ impl Definitions {
         self.0.get(name)
     }
 
+    /// The packages of all bundles, some of them several times.
+    pub fn packages(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flat_map(|definition| definition.packages.iter().map(String::as_str))
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
