@@ -367,7 +367,7 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     ("os-core-missing", |t, s| {
         t["Bundles"].as_array_mut().unwrap().pop();
-        t["SoftwareManager"] = json!("dnf");
+        (t["SoftwareManager"], t["Version"]) = (json!("dnf"), json!(41));
         s.root() < 99
     }),
     ("label-length", |t, s| {
