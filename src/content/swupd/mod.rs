@@ -26,6 +26,7 @@ pub mod manifest;
 #[deny(clippy::disallowed_methods)]
 mod merge;
 pub mod object;
+mod object_file;
 mod parallel;
 mod request;
 #[deny(clippy::disallowed_methods)]
