@@ -174,7 +174,16 @@ fn without_initramfs(facts: &Facts, start: &KernelStart) -> Option<String> {
     }
     let root = words(&start.options).into_iter().rfind(|word| word.starts_with("root="))?;
     let is_by_filesystem = ["root=UUID=", "root=LABEL="].iter().any(|form| root.starts_with(form));
-    is_by_filesystem.then(|| format!("the kernel itself cannot find {root}"))
+    if is_by_filesystem {
+        return Some(format!("the kernel itself cannot find {root}"));
+    }
+    // A kernel for machines with one kind of disk may be meant to start without, but not if an initramfs was made for it.
+    let system = facts.system.as_ref()?;
+    let made = [format!("/boot/initrd.img-{version}"), format!("/boot/initramfs-{version}.img")];
+    let made = made.into_iter().find(|path| system.exists(path))?;
+    let is_in_most = ["virtio_blk", "virtio_scsi", "sd_mod"].iter().any(|module| built_in.has(module));
+    let own: Vec<&str> = DISKS.iter().copied().filter(|module| built_in.has(module)).collect();
+    (!is_in_most).then(|| format!("without {made} the kernel has only the disk drivers {}", own.join(", ")))
 }
 
 pub(crate) static KERNEL_MODULES: Rule = Rule {
