@@ -333,6 +333,15 @@ pub struct Hooks {
     pub post_chroot_shell: Vec<String>,
 }
 
+impl Hooks {
+    /// Whether a hook can change the tree.
+    pub fn has_post_hooks(&self) -> bool {
+        let sections =
+            [&self.post_non_chroot, &self.post_non_chroot_shell, &self.post_chroot, &self.post_chroot_shell];
+        sections.into_iter().any(|section| !section.is_empty())
+    }
+}
+
 /// The sources of the secrets of a template.
 #[derive(Clone, Default)]
 pub struct Secrets {

@@ -22,7 +22,9 @@ use crate::plan::Plan;
 /// Applies what hooks changed to the loader: kernels and their initramfs, and the options in the loader entry, also for
 /// kernels that are installed later. `before`: the versions of the kernels before the hooks.
 pub fn finish_loader(plan: &Plan, tree: &Tree, before: &[String]) -> Result<(), Failure> {
-    entry::follow_kernels(plan, tree, before)?;
+    if plan.hooks.has_post_hooks() {
+        entry::follow_kernels(plan, tree, before)?;
+    }
     entry::write_kernel_options(plan, tree)?;
     grub_configuration::write_configuration(plan, tree)
 }
