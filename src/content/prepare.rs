@@ -273,8 +273,8 @@ fn remove_machine_state(tree: &Tree) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Enables DHCP on all Ethernet interfaces, except virtual ones such as those of containers, with systemd-networkd unless another network manager is installed. The file
-/// of a template's `Static_IP` sorts before this one.
+/// Enables DHCP on all Ethernet interfaces, except virtual ones such as those of containers, with systemd-networkd unless
+/// another network manager is installed. The file of a template's `Static_IP` sorts before this one.
 fn default_network(tree: &Tree) -> Result<(), Failure> {
     // cloud-init only writes configuration for one of these managers; for networkd its file sorts before this one.
     let others = ["/usr/sbin/NetworkManager", "/usr/sbin/ifup", "/usr/sbin/netplan"];

@@ -208,8 +208,8 @@ fn loader_items(boot: Option<&Boot>, footprint: &Footprint) -> Vec<ContentItem> 
             if esp == ESP_OF_KERNEL_INSTALL {
                 let copies = footprint.items.iter().filter_map(|item| {
                     let name = item.path.strip_prefix("/boot/")?;
-                    let (_, version) =
-                        name.split_once("vmlinuz-").or_else(|| name.split_once("initrd.img-"))?;
+                    let version =
+                        name.strip_prefix("vmlinuz-").or_else(|| name.strip_prefix("initrd.img-"))?;
                     Some(file(format!("{esp}/linux/{version}/{name}"), item.bytes))
                 });
                 items.extend(copies);

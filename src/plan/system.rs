@@ -257,3 +257,27 @@ fn encryption(template: &Template, disks: &[Disk], system: &mut System, secrets:
         system.initramfs.insert("/cryptroot/crypttab".to_owned(), early);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::{SourceText, parse};
+
+    #[test]
+    fn gateways_of_single_addresses_are_on_the_link() {
+        let file = |keys: &str| {
+            let (template, ..) = parse(&SourceText::new("t.json", format!(r#"{{"Static_IP": {{{keys}}}}}"#)));
+            static_network(&template.static_ip.unwrap())
+        };
+        let single = file(
+            r#""address": "192.0.2.7/32", "gateway": "198.51.100.1", "address6": "2001:db8::7/64", "gateway6": "fe80::1""#,
+        );
+        assert_eq!(
+            single,
+            "[Match]\nType=ether\nKind=!*\n\n[Network]\nAddress=192.0.2.7/32\nAddress=2001:db8::7/64\n\
+             Gateway=fe80::1\n\n[Route]\nGateway=198.51.100.1\nGatewayOnLink=yes\n"
+        );
+        let subnet = file(r#""address": "192.0.2.7/24", "gateway": "192.0.2.1""#);
+        assert!(subnet.ends_with("Address=192.0.2.7/24\nGateway=192.0.2.1\n"), "{subnet}");
+    }
+}

@@ -134,3 +134,17 @@ pub fn features_unreadable_by_grub(
     .flat_map(|list| list.split(','))
     .filter(|feature| UNREADABLE.contains(feature))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoding_turns_on_a_feature() {
+        let features =
+            |options| features_unreadable_by_grub(Some(FilesystemType::Ext4), options).collect::<Vec<_>>();
+        assert_eq!(features("-E encoding=utf8"), ["casefold"]);
+        assert_eq!(features("-Enodiscard,encoding=utf8 -O casefold,extents"), ["casefold", "casefold"]);
+        assert_eq!(features("-E nodiscard -L encoding"), [""; 0]);
+    }
+}

@@ -1,4 +1,4 @@
-//! Possible ends of a boot: their class, their cause, and what revokes them.
+//! Resets, and possible ends of a boot: their class, their cause, and what revokes them.
 
 use super::limits::{RESETS, SAME_RESET};
 use super::*;

@@ -80,7 +80,7 @@ pub(super) const QUESTION_STANDS: Duration = Duration::from_secs(1);
 /// From this number on, resets by the guest are a loop and no longer part of a firmware's initialization.
 pub(super) const RESETS: u32 = 3;
 
-/// Resets this soon after another, without output between them, are one.
+/// Resets this soon after another, without output between them, are one. Those of SeaBIOS take 50 ms.
 pub(super) const SAME_RESET: Duration = Duration::from_secs(1);
 
 /// How long a guest may take to recover from a stall.

@@ -31,3 +31,21 @@ pub fn write_files(tree: &Tree, system: &System) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// glibc ignores a line with several addresses. Source: resolv.conf(5).
+    #[test]
+    fn each_name_server_has_a_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = Tree::open(directory.path()).unwrap();
+        let system = System { name_server: Some("192.0.2.3, 192.0.2.4".to_owned()), ..System::default() };
+        write_files(&tree, &system).unwrap();
+        assert_eq!(
+            tree.read("/etc/resolv.conf").unwrap().as_deref(),
+            Some("# Written by ister.\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n")
+        );
+    }
+}

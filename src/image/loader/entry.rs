@@ -155,7 +155,8 @@ fn copy_to_esp(tree: &Tree, kernel: &Kernel, files: &Files) -> Result<(), Failur
     let initrds = kernel.initramfs.iter().zip(&files.initrds);
     for (from, to) in initrds.chain([(&kernel.image, &files.linux)]) {
         let (from, to) = (format!("/boot{from}"), format!("{ESP_OF_KERNEL_INSTALL}{to}"));
-        if tree.read_bytes(&from)? != tree.read_bytes(&to)? {
+        let is_same = tree.exists(&to) && tree.read_bytes(&from)? == tree.read_bytes(&to)?;
+        if !is_same {
             tree.copy(&from, &to)?;
         }
     }

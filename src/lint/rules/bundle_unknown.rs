@@ -22,13 +22,8 @@ const OF_CLEAR_LINUX: &[(&str, &str)] = &[
     ("containers", "containers-basic"),
     ("desktop", "os-utils-gui"),
     ("desktop-autostart", "os-utils-gui"),
-    ("go-basic", "c-basic"),
     ("kernel-container", "kernel-kvm"),
     ("kernel-iot-lts2018", "kernel-lts"),
-    ("os-core-plus", "os-core"),
-    ("package-utils", "os-core-update"),
-    ("software-defined-cloud", "cloud-native-basic"),
-    ("storage-cluster", "storage-utils"),
 ];
 
 /// Names of packages are often similar to those of bundles, so only a few typing errors count as one.
@@ -62,5 +57,38 @@ fn check(template: &Template, content: &BundleContent, out: &mut Findings) {
                 .help(format!("did you mean the bundle `{meant}`?"))
                 .fix(Fix::unsafe_(format!("replace with `{meant}`"), Change::string(bundle.span, meant)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::lint::rules::tests::check_rule;
+    use crate::plan::bundle;
+
+    #[test]
+    fn replacements_for_clear_linux_have_a_definition() {
+        let definitions = bundle::builtin();
+        for (name, meant) in super::OF_CLEAR_LINUX {
+            assert!(definitions.get(name).is_none(), "{name}");
+            assert!(definitions.get(meant).is_some(), "{meant}");
+        }
+    }
+
+    #[test]
+    fn packages_are_not_misspelt_bundles() {
+        let with = |name: &str| format!(r#"{{"SoftwareManager": "apt", "Bundles": ["{name}"]}}"#);
+        for name in ["pciutils", "usbutils", "binutils", "diffutils", "qemu-utils", "openssh-sftp-server"] {
+            check_rule(&super::RULE, &with(name), &[]);
+        }
+        check_rule(
+            &super::RULE,
+            &with("editor"),
+            &["1:40 unknown bundle `editor`, treated as a package name"],
+        );
+        check_rule(
+            &super::RULE,
+            &with("containers"),
+            &["1:40 the bundle `containers` of Clear Linux has no definition here"],
+        );
     }
 }

@@ -90,5 +90,15 @@ mod tests {
             &[r##"1:53 duplicate mount point `/`"##],
         );
         check_rule(&super::RULE, r##"{"PartitionMountPoints": [{"mount": "/"}, {"mount": "/home"}]}"##, &[]);
+        let on_esp = include_str!("../../../vm-tests/kvm/template.json")
+            .replace(
+                r#""partition": 2, "size": "32M", "type": "swap""#,
+                r#""partition": 2, "size": "32M", "type": "linux""#,
+            )
+            .replace(
+                r#""mount": "/boot" },"#,
+                r#""mount": "/boot" }, { "disk": "kvm.img", "partition": 2, "mount": "/efi" },"#,
+            );
+        check_rule(&super::RULE, &on_esp, &["18:112 the EFI partition is mounted at `/efi`"]);
     }
 }

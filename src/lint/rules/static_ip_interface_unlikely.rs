@@ -1,11 +1,11 @@
-//! `static-ip-interface-unlikely`: no virtual machine has this network interface.
+//! `static-ip-interface-unlikely`: virtual machines rarely have this network interface.
 
 use crate::lint::finding::{Check, Findings, Level, Rule};
 use crate::template::{Change, Fix, Template};
 
 pub(super) static RULE: Rule = Rule {
     name: "static-ip-interface-unlikely",
-    summary: "no virtual machine has this network interface",
+    summary: "virtual machines rarely have this network interface",
     level: Level::Warning,
     why: "The address is set only on the interface with this name. Without it the machine gets another address by DHCP. Network cards of virtual machines are named after their PCI slot, for example enp1s0 or ens4; only on Hyper-V, Azure and Xen, or with `net.ifnames=0`, they are named eth0. Source: systemd.net-naming-scheme(7).",
     example: r#"{ "Static_IP": { "iface": "eno1", "address": "192.0.2.10/24", "gateway": "192.0.2.1" } }"#,
@@ -18,28 +18,25 @@ fn check(template: &Template, out: &mut Findings) {
     if template.is_physical() {
         return;
     }
-    let what = match name.as_str() {
-        "lo" => "the loopback interface",
-        name if is_numbered(name, "eth") || name == "eth*" => {
+    let rare =
+        |what: &str| format!("`{}` is the name of {what}, which virtual machines rarely have", name.value);
+    let message = match name.as_str() {
+        "lo" => "`lo` is the loopback interface".to_owned(),
+        text if is_numbered(text, "eth") || text == "eth*" => {
             let options = template.cmdline.as_ref().map_or("", |options| options.value.as_str());
             let has_eth = template.bundles().iter().any(|b| b.contains("hyperv") || b.contains("azure"));
             if has_eth || options.split_whitespace().any(|word| word == "net.ifnames=0") {
                 return;
             }
-            "exists only on Hyper-V, Azure and Xen, or with `net.ifnames=0`"
+            format!("the interface `{text}` exists only on Hyper-V, Azure and Xen, or with `net.ifnames=0`")
         }
         // VMware numbered its on-board cards from 16777736.
-        name if name.starts_with("eno") && !name.starts_with("eno1677") => "an on-board network card",
-        name if is_numbered(name, "em") => "an on-board network card",
-        name if name.starts_with("wl") => "a wireless network card",
-        name if name.starts_with("ww") => "a modem",
-        name if name.starts_with("enx") || name.starts_with("usb") => "a USB network card",
+        text if text.starts_with("eno") && !text.starts_with("eno1677") => rare("an on-board network card"),
+        text if is_numbered(text, "em") => rare("an on-board network card"),
+        text if text.starts_with("wl") => rare("a wireless network card"),
+        text if text.starts_with("ww") => rare("a modem"),
+        text if is_numbered(text, "usb") => rare("a USB network card"),
         _ => return,
-    };
-    let message = if what.starts_with("exists") {
-        format!("the interface `{}` {what}", name.value)
-    } else {
-        format!("`{}` is {what}, which no virtual machine has as its network card", name.value)
     };
     out.report(name.span, message)
         .help("use `en*`, or leave out `iface` to use any Ethernet interface")
@@ -60,7 +57,7 @@ mod tests {
         check_rule(
             &super::RULE,
             &with("", "eno1"),
-            &["1:25 `eno1` is an on-board network card, which no virtual machine has as its network card"],
+            &["1:25 `eno1` is the name of an on-board network card, which virtual machines rarely have"],
         );
         check_rule(
             &super::RULE,

@@ -1,4 +1,4 @@
-//! Whether the system boots the new kernel after an update. No package is installed for this check.
+//! Whether the installed kernels boot, and a new one after an update. No package is installed for this check.
 
 use super::boot::{ENTRIES, entries, in_system};
 use super::mounts::fstab;
@@ -22,7 +22,7 @@ pub(super) static KERNEL_UPDATE: Rule = Rule {
 
 pub(super) static KERNEL_ENTRY: Rule = Rule {
     name: "kernel-entry",
-    summary: "an installed kernel cannot be booted, or another version of it boots",
+    summary: "an installed kernel has no menu entry, or an outdated copy of it boots",
     level: Level::Warning,
     why: "A kernel that was installed while the ESP was not mounted, for example by a hook of an image \
           builder, has no menu entry. For the same reason a regenerated initramfs may not have been copied \
