@@ -75,10 +75,11 @@ fn installed_kernels(facts: &Facts, out: &mut Findings) {
             name if name == initramfs => format!("/boot/{name}"),
             _ => continue,
         };
-        let size = |path: &str| system.node(path).map(|node| node.size);
+        // A partition that fstab does not mount is not part of the system.
+        let (Some(copied), Some(node)) = (system.node(&path), system.node(&original)) else { continue };
         let starts_differ =
             system.bytes(&path).zip(system.bytes(&original)).is_some_and(|(copy, original)| copy != original);
-        if size(&path) != size(&original) || starts_differ {
+        if copied.size != node.size || starts_differ {
             out.report(format!("{path}, which boots, is not the same as {original}"))
                 .path(path.clone())
                 .help(format!("copy it again: `kernel-install add {version} /boot/vmlinuz-{version}`"));
@@ -215,7 +216,8 @@ fn options_of_grub(system: &System) -> Option<(String, Vec<String>)> {
 
 /// Checks for kernels that kernel-install copies to the ESP.
 fn on_esp(system: &System, esp: &str, out: &mut Findings) {
-    let without = "no hook copies new kernels to the EFI partition, or removes old ones";
+    let without =
+        "the hook that copies kernels to the EFI partition, or removes old ones from it, is missing";
     hooks(system, &["postinst.d", "postrm.d"], OF_KERNEL_INSTALL, without, "systemd-boot", out);
     program(system, KERNEL_INSTALL, "systemd", out);
     let layout = system.text("/etc/kernel/install.conf").unwrap_or_default();
